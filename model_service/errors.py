@@ -1,0 +1,13 @@
+"""How a step says no: one exception with the message, the remedy and whether a retry can help."""
+
+from __future__ import annotations
+
+
+class StepError(Exception):
+    """A step cannot go on. `remedy` says what a person should change; `retry` whether running again may help."""
+
+    def __init__(self, message: str, *, remedy: str = "", retry: bool = False) -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+        self.retry = retry

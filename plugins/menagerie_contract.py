@@ -1,0 +1,266 @@
+"""The contract between the coordinator (Airflow) and the steps (containers): the steps, their arguments, the bucket layout.
+
+Standard library only, imported by both sides and copied beside `model_service` in the image. A step is a frozen dataclass;
+its fields are its command line: `step.argv()` renders it, `parse(argv)` reads it back and the CLI's `--help` is made from
+the same fields. Values may be Jinja templates on the coordinator's side, so types are checked where they are parsed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import re
+import typing
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+VERSION = "1"
+SPLITS = ("train", "holdout")
+QUARANTINE = "_quarantine"
+ARCHITECTURE = "resnet34"
+
+
+class ContractError(Exception):
+    """A command line that this contract does not allow; the text says which argument and what to do."""
+
+
+def arg(doc: str, default: Any = dataclasses.MISSING) -> Any:
+    """A step's argument with its help text; without a default it is required."""
+    return field(default=default, metadata={"doc": doc})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    name: ClassVar[str]
+
+    contract: str = arg("version of the contract the caller speaks", VERSION)
+
+    def argv(self) -> list[str]:
+        """The command line after `python -m model_service`, e.g. `["sort", "--contract=1", "--run=…"]`."""
+        words = [self.name]
+        for f in dataclasses.fields(self):
+            value = getattr(self, f.name)
+            for one in value if isinstance(value, tuple) else (value,):
+                words.append(f"--{f.name.replace('_', '-')}={_render(one)}")
+        return words
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch(Step):
+    """A step that runs to its end and says how it went in a result document, written last."""
+
+    run: str = arg("name of the pipeline run; everything the step writes stands under it")
+    models: str = arg("URI of the bucket with batches, ledger, models and results, e.g. gs://animals_models")
+    result: str = arg("URI of the result document, written last: the only proof of success")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sort(Batch):
+    """Read each new picture once: validate, label, hash, copy for people, pack into train and holdout shards."""
+
+    name: ClassVar[str] = "sort"
+    source: str = arg("URI of the bucket where pictures arrive, e.g. gs://animals_all")
+    to_predict: str = arg("URI of the bucket that gets a copy of each picture under its label's folder")
+    label_rule: Literal["filename", "folder"] = arg(
+        "where the true label stands: <label>_<n>.<ext>, or the picture's folder", "filename"
+    )
+    holdout: float = arg("share of pictures held out for judging, chosen by content hash", 0.2)
+    max_bad: float = arg("largest share of unusable pictures before the step fails", 0.2)
+    max_megapixels: float = arg("largest picture decoded, in millions of pixels", 50.0)
+    max_megabytes: float = arg("largest file read, in millions of bytes", 50.0)
+    min_side: int = arg("shortest side accepted, in pixels", 32)
+    shard_megabytes: float = arg("size at which a shard is closed, in millions of bytes", 64.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predict(Batch):
+    """Classify the pictures of some shards with one model; writes one Parquet file."""
+
+    name: ClassVar[str] = "predict"
+    model: str = arg("version of the model")
+    shards: tuple[str, ...] = arg("URI of a shard to read; repeat for several")
+    output: str = arg("URI of the Parquet file to write")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluate(Batch):
+    """Measure a run's predictions against the true labels; writes metrics.json and report.html."""
+
+    name: ClassVar[str] = "evaluate"
+    model: str = arg("version of the model that made the predictions")
+    predicted: str = arg("URI of the bucket with predictions and reports, e.g. gs://animals_predicted")
+    min_accuracy: float = arg("accuracy on new pictures below which retraining is called for", 0.95)
+    max_new: int = arg("pictures the model was not trained on from which retraining is called for", 500)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Train(Batch):
+    """Train a candidate on the train shards of every batch so far; writes safetensors, ONNX and model.json."""
+
+    name: ClassVar[str] = "train"
+    epochs: int = arg("passes over the training pictures (fit one cycle)", 10)
+    image_size: int = arg("side of the square the model sees, in pixels", 224)
+    batch_size: int = arg("pictures per optimiser step", 32)
+    learning_rate: float = arg("peak of the one-cycle schedule", 3e-3)
+    weights: Literal["auto", "none"] = arg(
+        "starting weights: auto = ImageNet when they can be fetched, else none; none = from scratch", "auto"
+    )
+    validation: float = arg("share of the train split kept back to watch training", 0.1)
+    seed: int = arg("seed of every random choice", 42)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judge(Batch):
+    """Score champion and candidate on every held-out picture so far; writes the verdict."""
+
+    name: ClassVar[str] = "judge"
+    candidate: str = arg("version of the candidate")
+    champion: str = arg("version of the champion; empty when there is none", "")
+    min_gain: float = arg("accuracy the candidate must gain, as a fraction", 0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Promote(Batch):
+    """Make the candidate the champion by compare-and-swap of champion.json, if its verdict says so."""
+
+    name: ClassVar[str] = "promote"
+    candidate: str = arg("version to promote")
+    champion: str = arg("version it was judged against; empty when there was none", "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deploy(Batch):
+    """Move the website to a model without a failed request, and prove that it answers."""
+
+    name: ClassVar[str] = "deploy"
+    model: str = arg("version to serve")
+    site: str = arg("URI of the document that names the model a website serves")
+    url: str = arg("where the website answers", "http://127.0.0.1:5000")
+    timeout: float = arg("seconds the website may take to answer with the new model", 120.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Serve(Step):
+    """The website: a page where a person drops a picture, and POST /predict for programs."""
+
+    name: ClassVar[str] = "serve"
+    models: str = arg("URI of the bucket with models, e.g. gs://animals_models")
+    site: str = arg("URI of the document that names the model to serve; followed as it changes")
+    host: str = arg("address to listen on", "127.0.0.1")
+    port: int = arg("port to listen on", 5000)
+
+
+STEPS: dict[str, type[Step]] = {s.name: s for s in (Sort, Predict, Evaluate, Train, Judge, Promote, Deploy, Serve)}
+
+
+def parse(argv: list[str]) -> Step:
+    """Read a command line back into its step. Raises ContractError; `--help` prints and exits as argparse does."""
+    values = vars(parser().parse_args(argv))
+    step = STEPS[values.pop("step")]
+    return step(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+
+
+def parser() -> argparse.ArgumentParser:
+    top = _Parser(prog="python -m model_service", description="Menagerie's steps, one command each.")
+    commands = top.add_subparsers(dest="step", required=True, metavar="STEP", parser_class=_Parser)
+    for name, step in STEPS.items():
+        doc = (step.__doc__ or "").strip()
+        sub = commands.add_parser(name, help=doc, description=doc)
+        hints = typing.get_type_hints(step)
+        for f in dataclasses.fields(step):
+            _add(sub, f, hints[f.name])
+    return top
+
+
+class _Parser(argparse.ArgumentParser):
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs, allow_abbrev=False)
+
+    def error(self, message: str) -> typing.NoReturn:
+        raise ContractError(f"{message}\nsee: {self.prog} --help")
+
+
+def _add(sub: argparse.ArgumentParser, f: dataclasses.Field[Any], hint: Any) -> None:
+    required = f.default is dataclasses.MISSING
+    doc = f.metadata["doc"] + ("" if required or f.default == "" else f" (default: {_render(f.default)})")
+    options: dict[str, Any] = {"required": required, "help": doc.replace("%", "%%")}
+    if not required:
+        options["default"] = f.default
+    if typing.get_origin(hint) is Literal:
+        options["choices"] = typing.get_args(hint)
+    elif typing.get_origin(hint) is tuple:
+        options |= {"action": "append", "metavar": "URI"}
+    else:
+        options |= {"type": _version if f.name == "contract" else hint, "metavar": hint.__name__.upper()}
+    sub.add_argument(f"--{f.name.replace('_', '-')}", **options)
+
+
+def _version(text: str) -> str:
+    if text != VERSION:
+        raise argparse.ArgumentTypeError(
+            f"this model_service speaks contract {VERSION}, the caller {text!r}: deploy dags, plugins and image of one release"
+        )
+    return text
+
+
+def _render(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+# The bucket layout: which prefix holds what. Arguments are bucket URIs and a run's or model's name.
+
+
+def run_name(run_id: str) -> str:
+    """An Airflow run id as one path component: `manual__2026-11-21T06:31:00+00:00` → `manual__2026-11-21T06-31-00-00-00`."""
+    return re.sub(r"[^A-Za-z0-9._-]", "-", run_id)
+
+
+def batches(models: str) -> str:
+    return f"{models}/batches"
+
+
+def manifest(models: str, run: str) -> str:
+    """A row a picture; written after the shards, so a batch without one is not finished."""
+    return f"{models}/batches/{run}/manifest.parquet"
+
+
+def plan(models: str, run: str) -> str:
+    """The names and generations a sort took on; written first, so that a retry packs the same shards."""
+    return f"{models}/batches/{run}/plan.parquet"
+
+
+def shard(models: str, run: str, split: str, index: int) -> str:
+    return f"{models}/batches/{run}/{split}-{index:05d}.tar"
+
+
+def ledger(models: str) -> str:
+    return f"{models}/ledger"
+
+
+def predictions(predicted: str, run: str, index: int) -> str:
+    return f"{predicted}/{run}/predictions-{index:05d}.parquet"
+
+
+def metrics(predicted: str, run: str) -> str:
+    return f"{predicted}/{run}/metrics.json"
+
+
+def report(predicted: str, run: str) -> str:
+    return f"{predicted}/{run}/report.html"
+
+
+def model(models: str, version: str) -> str:
+    return f"{models}/{ARCHITECTURE}/{version}"
+
+
+def champion(models: str) -> str:
+    """The pointer to the model in use; moves by compare-and-swap only."""
+    return f"{models}/{ARCHITECTURE}/champion.json"
+
+
+def verdict(models: str, run: str) -> str:
+    return f"{models}/runs/{run}/verdict.json"
+
+
+def result(models: str, run: str, step: str) -> str:
+    return f"{models}/runs/{run}/{step}.json"
