@@ -1,0 +1,75 @@
+"""argv → contract step → function → exit code: 0 done, 1 the step failed (its result says why), 2 a wrong command line."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import logging
+import sys
+import time
+import traceback
+from datetime import UTC, datetime
+from typing import Any
+
+import menagerie_contract as contract
+from model_service import results
+from model_service.errors import StepError
+
+log = logging.getLogger("menagerie")
+
+
+def main(argv: list[str]) -> int:
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    try:
+        step = contract.parse(argv)
+    except contract.ContractError as error:
+        print(f"menagerie: {error}", file=sys.stderr)
+        return 2
+    try:
+        if isinstance(step, contract.Batch):
+            return _run(step)
+        _function(step)(step)
+    except StepError as error:
+        print(f"menagerie {step.name}: {error}" + (f"\n{error.remedy}" if error.remedy else ""), file=sys.stderr)
+        return 1
+    return 0
+
+
+def _run(step: contract.Batch) -> int:
+    """Run a step to its end and write its result, also when it fails. A step that already succeeded is not run again."""
+    if (earlier := results.begin(step.result)) is not None:
+        log.info("%s: done already, by an earlier attempt (%s)", step.name, earlier.get("message", ""))
+        return 0
+    started, clock = datetime.now(UTC), time.monotonic()
+    document: dict[str, Any] = {"step": step.name, "run": step.run, "contract": contract.VERSION, "argv": step.argv()}
+    try:
+        outcome = _function(step)(step)
+        document |= {"status": "ok", "message": outcome.message, "counts": outcome.counts, "outputs": outcome.outputs}
+    except Exception as error:  # any failure ends in the result, where the coordinator looks for it
+        document |= {"status": "failed", "error": _describe(error)}
+        if not isinstance(error, StepError):
+            traceback.print_exc()
+    document |= {"started": started.isoformat(timespec="seconds"), "seconds": round(time.monotonic() - clock, 3)}
+    document = results.finish(step.result, document)
+    if document["status"] == "ok":
+        log.info("%s: %s", step.name, document["message"])
+        log.info("%s", json.dumps(document["counts"], ensure_ascii=False))
+        return 0
+    error = document["error"]
+    log.error("%s failed: %s%s", step.name, error["message"], f"\nremedy: {error['remedy']}" if error["remedy"] else "")
+    return 1
+
+
+def _function(step: contract.Step) -> Any:
+    """The function of the same name in the step's module, imported only now: a step pays for its own imports alone."""
+    return getattr(importlib.import_module(f"model_service.{step.name}"), step.name)
+
+
+def _describe(error: Exception) -> dict[str, Any]:
+    if isinstance(error, StepError):
+        return {"class": type(error).__name__, "message": error.message, "remedy": error.remedy, "retry": error.retry}
+    return {"class": type(error).__name__, "message": str(error) or repr(error), "remedy": "", "retry": True}
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

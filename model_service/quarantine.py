@@ -1,0 +1,31 @@
+"""Where unusable pictures go: a copy under `_quarantine/<reason>/` with its original name and bytes, and a JSON beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+
+import menagerie_contract as contract
+from model_service.storage import Blob, Exists, NotFound, Store
+
+
+def put_aside(source: Store, blob: Blob, reason: str, text: str) -> None:
+    """Copy an object into quarantine; the source is never deleted, nothing there is overwritten. Safe to repeat."""
+    note = {"name": blob.name, "generation": blob.generation, "bytes": blob.size, "reason": reason, "text": text}
+    data = json.dumps(note, indent=2, sort_keys=True, ensure_ascii=False).encode()
+    name = f"{contract.QUARANTINE}/{reason}/{blob.name}"
+    if not _write_note(source, f"{name}.json", data):
+        # Another content was quarantined under this name before: this one stands under its generation.
+        name = f"{contract.QUARANTINE}/{reason}/{blob.generation}/{blob.name}"
+        _write_note(source, f"{name}.json", data)
+    with contextlib.suppress(Exists, NotFound):  # there from an earlier attempt, or gone meanwhile
+        source.copy_if_absent(source, blob.name, blob.generation, name)
+
+
+def _write_note(source: Store, name: str, data: bytes) -> bool:
+    """False when another note stands there."""
+    try:
+        source.write_if_absent(name, data)
+    except Exists:
+        return source.read(name) == data
+    return True

@@ -1,0 +1,91 @@
+"""Models at rest: versions under their own prefix, trusted by hash, and the champion pointer that moves by compare-and-swap.
+
+A version is its files plus `model.json`, written last: what it lists, with the sha256 of each file, is all that is ever read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import menagerie_contract as contract
+from model_service.errors import StepError
+from model_service.storage import Exists, NotFound, Store, name_in, open_store
+
+CARD = "model.json"
+
+
+class BadModel(StepError):
+    """A model that is not there, not whole or not what its card says."""
+
+
+def save(models: str, version: str, files: Mapping[str, bytes], card: dict[str, Any]) -> dict[str, Any]:
+    """Write a version, its card last. The same content again is no error; other content under the same version is."""
+    store = open_store(models)
+    card = card | {
+        "version": version,
+        "files": {name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)} for name, data in files.items()},
+    }
+    text = json.dumps(card, indent=2, sort_keys=True, ensure_ascii=False).encode()
+    for name, data in [*files.items(), (CARD, text)]:
+        path = name_in(store, f"{contract.model(models, version)}/{name}")
+        try:
+            store.write_if_absent(path, data)
+        except Exists:
+            if store.read(path) != data:
+                raise BadModel(f"model {version} exists already with another {name}; nothing was overwritten") from None
+    return card
+
+
+def card(models: str, version: str) -> dict[str, Any]:
+    """What model.json says of a version. Raises BadModel when there is no such (finished) model."""
+    store = open_store(models)
+    uri = f"{contract.model(models, version)}/{CARD}"
+    try:
+        described: dict[str, Any] = json.loads(store.read(name_in(store, uri)))
+    except NotFound:
+        raise BadModel(f"no model {version}: {uri} does not exist") from None
+    except ValueError as error:
+        raise BadModel(f"{uri} is damaged: {error}") from error
+    return described
+
+
+def load(models: str, version: str, file: str) -> bytes:
+    """One file of a version, its hash checked against the card. Raises BadModel."""
+    store = open_store(models)
+    entry = card(models, version)["files"].get(file)
+    if entry is None:
+        raise BadModel(f"model {version} has no file {file}")
+    uri = f"{contract.model(models, version)}/{file}"
+    try:
+        data = store.read(name_in(store, uri))
+    except NotFound:
+        raise BadModel(f"model {version} is not whole: {uri} is missing") from None
+    if hashlib.sha256(data).hexdigest() != entry["sha256"]:
+        raise BadModel(f"{uri} is not the file its card describes: its sha256 differs")
+    return data
+
+
+def champion(models: str) -> tuple[dict[str, Any] | None, int]:
+    """The champion pointer and its generation; (None, 0) when there is no champion yet."""
+    store = open_store(models)
+    name = name_in(store, contract.champion(models))
+    try:
+        blob = store.stat(name)
+        pointer: dict[str, Any] = json.loads(store.read(name, blob.generation))
+    except NotFound:
+        return None, 0
+    return pointer, blob.generation
+
+
+def move_champion(models: str, pointer: dict[str, Any], generation: int) -> None:
+    """Point to another champion if nobody did since `generation` was read (0: there was none). Raises Exists or Conflict."""
+    store = open_store(models)
+    name = name_in(store, contract.champion(models))
+    data = json.dumps(pointer, indent=2, sort_keys=True, ensure_ascii=False).encode()
+    if generation == 0:
+        store.write_if_absent(name, data)
+    else:
+        store.compare_and_swap(name, data, generation)

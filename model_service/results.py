@@ -1,0 +1,57 @@
+"""The result document: a step's last write and the only proof of its success. A success is never replaced; a failure is."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from model_service.storage import Conflict, Exists, NotFound, Store, locate
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a step says when it is done: `counts` for people, `outputs` (URIs, versions) for the steps after it."""
+
+    counts: dict[str, Any] = field(default_factory=dict)
+    outputs: dict[str, Any] = field(default_factory=dict)
+    message: str = ""
+
+
+def begin(uri: str) -> dict[str, Any] | None:
+    """The result of an earlier attempt that succeeded, else None; what a failed attempt left is cleared away."""
+    store, name = locate(uri)
+    found, generation = _read(store, name)
+    if found is None or found["status"] == "ok":
+        return found
+    store.delete_if_generation(name, generation)
+    return None
+
+
+def finish(uri: str, document: dict[str, Any]) -> dict[str, Any]:
+    """Write the result. If another attempt already succeeded, its result stands and is returned."""
+    store, name = locate(uri)
+    data = json.dumps(document, indent=2, ensure_ascii=False).encode()
+    while True:
+        try:
+            store.write_if_absent(name, data)
+            return document
+        except Exists:
+            found, generation = _read(store, name)
+        if found is not None and found["status"] == "ok":
+            return found
+        try:
+            if found is not None:
+                store.compare_and_swap(name, data, generation)
+                return document
+        except Conflict:
+            continue  # another attempt wrote in between: look again
+
+
+def _read(store: Store, name: str) -> tuple[dict[str, Any] | None, int]:
+    try:
+        blob = store.stat(name)
+        document: dict[str, Any] = json.loads(store.read(name, blob.generation))
+    except NotFound:
+        return None, 0
+    return document, blob.generation

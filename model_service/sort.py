@@ -1,0 +1,230 @@
+"""sort: read each new picture once; validate, label, hash, copy for people, pack into shards.
+
+Order of writes, so that a kill at any instruction loses nothing and a retry repeats nothing: plan, copies and quarantine,
+shards, manifest (the batch counts from here), ledger (these objects are never taken on again).
+"""
+
+from __future__ import annotations
+
+import base64
+import collections
+import contextlib
+import hashlib
+import logging
+import os
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import google_crc32c
+
+import menagerie_contract as contract
+from model_service import batches, images, labels, ledger, quarantine
+from model_service.errors import StepError
+from model_service.images import BadImage, Limits
+from model_service.progress import progress
+from model_service.results import Outcome
+from model_service.shards import Sample, ShardWriter
+from model_service.storage import Blob, Exists, NotFound, Store, name_in, open_store
+
+THREADS = 16
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What one read of an object gave: its manifest row and, if it is usable, its packed JPEG."""
+
+    row: dict[str, Any]
+    jpeg: bytes | None = None
+
+
+def sort(step: contract.Sort) -> Outcome:
+    source, to_predict, models = (open_store(uri) for uri in (step.source, step.to_predict, step.models))
+    for store in (source, to_predict, models):
+        store.check()
+    _complete_ledger(step.models, models)
+    plan = _plan(step, source, models)
+    if not plan:
+        return Outcome({"new": 0}, {"batch": None, "shards": []}, f"nothing new in {step.source}")
+    with tempfile.TemporaryDirectory() as folder:
+        writers = {
+            split: ShardWriter(Path(folder), split, int(step.shard_megabytes * 1e6)) for split in contract.SPLITS
+        }
+        rows = _pack(_read_all(step, source, to_predict, plan), writers, len(plan))
+        counts = _counts(rows)
+        _refuse_if_bad(step, counts)
+        paths = [path for writer in writers.values() for path in writer.paths]
+        hashes = {path.name: _publish_shard(step, models, path) for path in paths}
+        with contextlib.suppress(Exists):
+            models.write_if_absent(
+                name_in(models, contract.manifest(step.models, step.run)), batches.write_manifest(rows, hashes)
+            )
+    _complete_ledger(step.models, models)
+    uris = [f"{contract.batches(step.models)}/{step.run}/{name}" for name in hashes]
+    message = f"{counts['new']} new: {counts['packed']} packed, {sum(counts['quarantined'].values())} quarantined"
+    return Outcome(counts, {"batch": step.run, "shards": uris}, message)
+
+
+def _plan(step: contract.Sort, source: Store, models: Store) -> list[Blob]:
+    """The objects of this run: as an earlier attempt wrote them down, or all that no ledger knows."""
+    name = name_in(models, contract.plan(step.models, step.run))
+    try:
+        return list(ledger.read(models.read(name)))
+    except NotFound:
+        listing = _Arrivals(source)
+        new = list(ledger.unsorted(step.models, listing))
+    if listing.seen == 0:
+        raise StepError(
+            f"no pictures at all in {step.source}",
+            remedy="put pictures there, or set MENAGERIE_BUCKETS to where your buckets are",
+        )
+    if new:
+        with contextlib.suppress(Exists):
+            models.write_if_absent(name, ledger.write(new))
+    return new
+
+
+class _Arrivals:
+    """The source's objects but for our own folders in it, counted as they pass."""
+
+    def __init__(self, source: Store) -> None:
+        self._source, self.seen = source, 0
+
+    def __iter__(self) -> Iterator[Blob]:
+        for blob in self._source.list():
+            if blob.name.startswith(f"{contract.QUARANTINE}/"):
+                continue
+            if not _encodable(blob.name):
+                log.warning("skipped: the name %r is not UTF-8; rename it", blob.name)
+                continue
+            self.seen += 1
+            yield blob
+
+
+def _encodable(name: str) -> bool:
+    try:
+        return bool(name.encode())
+    except UnicodeEncodeError:
+        return False
+
+
+def _read_all(step: contract.Sort, source: Store, to_predict: Store, plan: list[Blob]) -> Iterator[Picture]:
+    """Pictures in the plan's order, read and decoded in threads; bounded, so memory is flat."""
+    limits = Limits(int(step.max_megapixels * 1e6), int(step.max_megabytes * 1e6), step.min_side)
+    pending: collections.deque[Future[Picture]] = collections.deque()
+    with ThreadPoolExecutor(THREADS) as pool:
+        for blob in plan:
+            pending.append(pool.submit(_read_one, step, limits, source, to_predict, blob))
+            if len(pending) >= 2 * THREADS:
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+
+
+def _read_one(step: contract.Sort, limits: Limits, source: Store, to_predict: Store, blob: Blob) -> Picture:
+    row: dict[str, Any] = {"uri": f"{step.source}/{blob.name}", "generation": blob.generation}
+    try:
+        data = _content(source, blob, limits)
+        row |= {"size": len(data), "sha256": hashlib.sha256(data).hexdigest(), "crc32c": _crc32c(data)}
+        if PurePosixPath(blob.name).suffix.lower() not in images.EXTENSIONS:
+            raise BadImage("not-an-image", f"its name ends in none of {' '.join(sorted(images.EXTENSIONS))}")
+        label = labels.label_of(blob.name, step.label_rule)
+        if label is None:
+            raise BadImage("no-label", f"{images.REASONS['no-label']} (rule: {step.label_rule})")
+        picture = images.decode(data, limits)
+        copy = labels.copy_name(blob.name, label, row["sha256"])
+        with contextlib.suppress(Exists):  # the name holds the content's hash: what is there is the same
+            to_predict.copy_if_absent(source, blob.name, blob.generation, copy)
+    except NotFound:
+        return Picture(row | {"status": "quarantined", "reason": "vanished", "text": images.REASONS["vanished"]})
+    except BadImage as bad:
+        quarantine.put_aside(source, blob, bad.reason, str(bad))
+        return Picture(row | {"status": "quarantined", "reason": bad.reason, "text": str(bad)})
+    split = labels.split_of(row["sha256"], step.holdout)
+    row |= {"label": label, "split": split, "key": row["sha256"][:20]}
+    return Picture(row | {"width": picture.width, "height": picture.height, "status": "packed"}, images.pack(picture))
+
+
+def _content(source: Store, blob: Blob, limits: Limits) -> bytes:
+    if blob.size > limits.max_bytes:
+        raise BadImage("too-large", f"{blob.size:,} bytes, allowed are {limits.max_bytes:,}")
+    return source.read(blob.name, blob.generation)
+
+
+def _crc32c(data: bytes) -> str:
+    return base64.b64encode(google_crc32c.Checksum(data).digest()).decode()
+
+
+def _pack(pictures: Iterator[Picture], writers: dict[str, ShardWriter], total: int) -> list[dict[str, Any]]:
+    """Fill the shards; returns the manifest's rows. The second picture of a content is a duplicate and not packed."""
+    rows: list[dict[str, Any]] = []
+    keys: set[str] = set()
+    for picture in progress(pictures, "sort", total):
+        row = picture.row
+        if picture.jpeg is not None:
+            if row["key"] in keys:
+                row |= {"status": "duplicate"}
+            else:
+                keys.add(row["key"])
+                meta = {name: row[name] for name in ("uri", "generation", "sha256", "label", "split")}
+                index, row["offset"] = writers[row["split"]].add(Sample(row["key"], picture.jpeg, meta))
+                row["shard"] = f"{row['split']}-{index:05d}.tar"
+        rows.append(row)
+    for writer in writers.values():
+        writer.close()
+    return rows
+
+
+def _counts(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    packed = [row for row in rows if row["status"] == "packed"]
+    return {
+        "new": len(rows),
+        "packed": len(packed),
+        "duplicates": sum(row["status"] == "duplicate" for row in rows),
+        "quarantined": dict(sorted(collections.Counter(r["reason"] for r in rows if r.get("reason")).items())),
+        "classes": dict(sorted(collections.Counter(row["label"] for row in packed).items())),
+        "splits": {split: sum(row["split"] == split for row in packed) for split in contract.SPLITS},
+        "bytes": sum(row.get("size", 0) for row in rows),
+    }
+
+
+def _refuse_if_bad(step: contract.Sort, counts: dict[str, Any]) -> None:
+    reasons = counts["quarantined"]
+    bad = sum(n for reason, n in reasons.items() if reason != "vanished")
+    if bad <= step.max_bad * counts["new"]:
+        return
+    table = ", ".join(f"{n} {reason}" for reason, n in reasons.items())
+    raise StepError(
+        f"{bad} of {counts['new']} new pictures cannot be used ({bad / counts['new']:.0%}, allowed are {step.max_bad:.0%}): {table}",
+        remedy=f"look at {step.source}/{contract.QUARANTINE}/, remove or mend the originals and start a new run, "
+        "or allow more with --max-bad (the DAG's Param max_bad)",
+    )
+
+
+def _publish_shard(step: contract.Sort, models: Store, path: Path) -> str:
+    """Upload a shard; returns its sha256. One that an unfinished attempt left with other content is replaced."""
+    name = name_in(models, f"{contract.batches(step.models)}/{step.run}/{path.name}")
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    try:
+        models.write_if_absent(name, path)
+    except Exists:
+        there = models.stat(name)
+        if there.size != path.stat().st_size or hashlib.sha256(models.read(name)).hexdigest() != digest:
+            models.compare_and_swap(name, path, there.generation)
+    return digest
+
+
+def _complete_ledger(models_uri: str, models: Store) -> None:
+    """Every finished batch's plan goes into the ledger, also of a run that was killed before it could do so."""
+    folder = name_in(models, contract.ledger(models_uri))
+    entered = {PurePosixPath(blob.name).stem for blob in models.list(folder + "/")}
+    for batch in batches.finished(models_uri):
+        if batch not in entered:
+            plan = models.read(name_in(models, contract.plan(models_uri, batch)))
+            with contextlib.suppress(Exists):
+                models.write_if_absent(f"{folder}/{batch}.parquet", plan)
