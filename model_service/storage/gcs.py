@@ -1,7 +1,7 @@
 """A Cloud Storage bucket. Every write carries a generation precondition, so all of them may be retried.
 
-A retried write whose first answer was lost meets its own object and is refused (412). So each write marks its object with
-a token of its own: who is refused by the own token has succeeded.
+A retried write whose first answer was lost meets its own object and is refused (412). So each write marks its object
+with a token of its own: one that is refused because of its own token has succeeded.
 (https://cloud.google.com/storage/docs/retry-strategy, https://cloud.google.com/storage/docs/request-preconditions)
 """
 
@@ -94,9 +94,9 @@ class GcsStore:
 
     def download(self, name: str, path: Path) -> Blob:
         with self._explain(name):
-            live = self._live(name)
-            self._bucket().blob(name, generation=live.generation).download_to_filename(str(path), **_DOWNLOAD)
-            return _blob(live)
+            found = self._bucket().blob(name)
+            found.download_to_filename(str(path), **_DOWNLOAD)
+            return Blob(name, path.stat().st_size, int(found.generation))
 
     def write_if_absent(self, name: str, data: bytes | Path) -> Blob:
         try:
@@ -124,8 +124,9 @@ class GcsStore:
         token = secrets.token_hex(16)
         copy = self._bucket().blob(to)
         # What a rewrite is told of the new object replaces all that it would take over from the old one.
-        copy.content_type = original.content_type
-        copy.cache_control, copy.content_encoding = original.cache_control, original.content_encoding
+        for field in ("content_type", "content_encoding", "content_language", "content_disposition", "cache_control"):
+            if (value := getattr(original, field)) is not None:
+                setattr(copy, field, value)
         copy.metadata = {**(original.metadata or {}), _TOKEN: token}
         rest = None
         with self._explain(to, source.uri):
@@ -146,6 +147,9 @@ class GcsStore:
                 if source.stat(name).generation != generation:
                     raise NotFound(f"{source.uri}/{name} is no longer at generation {generation}") from error
                 raise Exists(f"{self.uri}/{to} exists already") from error
+            except api.NotFound as error:
+                self.check()  # is it the bucket that is missing?
+                raise NotFound(f"{source.uri}/{name} does not exist any more") from error
 
     def delete_if_generation(self, name: str, generation: int) -> None:
         try:
@@ -221,10 +225,9 @@ class GcsStore:
             ) from error
         except GoogleAuthError as error:
             remedy = "Run `gcloud auth application-default login`, or attach a service account."
-            raise StoreError(f"{what}: no valid credentials: {error}", remedy=remedy) from error
+            raise StoreError(f"{what}: no valid credentials: {error}", remedy=remedy, retry=error.retryable) from error
         except (api.GoogleAPIError, requests.RequestException, DataCorruption) as error:
-            again = not isinstance(error, api.ClientError) or RETRY._predicate(error)
-            raise StoreError(f"{what}: {error}", retry=again) from error
+            raise StoreError(f"{what}: {error}", retry=not isinstance(error, api.ClientError)) from error
 
 
 _DOWNLOAD = {"raw_download": True, "checksum": "crc32c", "retry": RETRY}  # raw: the bytes as they are stored

@@ -1,0 +1,108 @@
+"""judge: champion and candidate on every held-out picture so far. Neither was ever trained on one of them."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import menagerie_contract as contract
+from model_service import batches
+from model_service.inference import Classifier
+from model_service.progress import progress
+from model_service.results import Outcome
+from model_service.shards import Sample, read_shard
+from model_service.storage import Exists, name_in, open_store
+
+CHUNK = 256  # pictures scored at a time, so that memory does not grow with the holdout
+
+
+@dataclass(frozen=True)
+class Score:
+    """How many of the same `pictures` each model got right, and how often just one of them did."""
+
+    pictures: int
+    candidate: int
+    champion: int
+    only_candidate: int
+    only_champion: int
+
+
+def decide(score: Score, *, has_champion: bool, min_gain: float) -> tuple[bool, str]:
+    """Whether the candidate is promoted, and why in a sentence. Pure."""
+    if not has_champion:
+        return True, "there is no champion: the candidate wins by default"
+    if score.pictures == 0:
+        return False, "not enough evidence: no picture is held out yet, the champion stays"
+    gain = (score.candidate - score.champion) / score.pictures
+    facts = (
+        f"{score.candidate / score.pictures:.1%} right against the champion's {score.champion / score.pictures:.1%} "
+        f"on {score.pictures} held-out pictures (right alone: candidate {score.only_candidate}, champion {score.only_champion})"
+    )
+    if gain > 0 and gain >= min_gain:
+        return True, f"the candidate wins: {facts}"
+    needed = f"a gain of at least {min_gain:.1%}" if min_gain > 0 else "more than the champion has"
+    return False, f"the champion stays: {facts}; needed is {needed}"
+
+
+def judge(step: contract.Judge) -> Outcome:
+    score = _score(step)
+    promote, reason = decide(score, has_champion=bool(step.champion), min_gain=step.min_gain)
+    verdict: dict[str, Any] = {
+        "promote": promote,
+        "reason": reason,
+        "candidate": step.candidate,
+        "champion": step.champion or None,
+        "pictures": score.pictures,
+        "accuracy": {
+            "candidate": score.candidate / score.pictures if score.pictures else None,
+            "champion": score.champion / score.pictures if score.pictures and step.champion else None,
+        },
+        "right_alone": {"candidate": score.only_candidate, "champion": score.only_champion} if step.champion else None,
+    }
+    store = open_store(step.models)
+    uri = contract.verdict(step.models, step.run)
+    with contextlib.suppress(Exists):  # written by an attempt that was killed before its result; scoring is deterministic
+        store.write_if_absent(name_in(store, uri), json.dumps(verdict, indent=2, ensure_ascii=False).encode())
+    return Outcome(verdict, {"verdict": uri, "promote": promote}, reason)
+
+
+def _score(step: contract.Judge) -> Score:
+    candidate = Classifier(step.models, step.candidate)
+    champion = Classifier(step.models, step.champion) if step.champion else None
+    holdout: dict[str, str] = {}
+    for batch in batches.finished(step.models):
+        holdout |= batches.shards(step.models, batch, "holdout")
+    right: list[tuple[bool, bool]] = []
+    with tempfile.TemporaryDirectory() as folder:
+        chunk: list[Sample] = []
+        paths = batches.fetch(step.models, holdout, Path(folder))
+        for sample in progress((s for path in paths for s in read_shard(path)), "judge"):
+            chunk.append(sample)
+            if len(chunk) == CHUNK:
+                right += _right(chunk, candidate, champion)
+                chunk = []
+        right += _right(chunk, candidate, champion)
+    return Score(
+        len(right),
+        sum(a for a, _ in right),
+        sum(b for _, b in right),
+        sum(a and not b for a, b in right),
+        sum(b and not a for a, b in right),
+    )
+
+
+def _right(samples: list[Sample], candidate: Classifier, champion: Classifier | None) -> list[tuple[bool, bool]]:
+    """Per picture: was the candidate right, was the champion? A label a model does not know it got wrong."""
+    labels = [sample.meta["label"] for sample in samples]
+
+    def hits(model: Classifier) -> list[bool]:
+        found = (model.classes[int(np.argmax(p))] for p in model.classify(s.jpeg for s in samples))
+        return [label == guess for label, guess in zip(labels, found, strict=True)]
+
+    return list(zip(hits(candidate), hits(champion) if champion else [False] * len(samples), strict=True))

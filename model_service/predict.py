@@ -1,0 +1,91 @@
+"""predict: classify the pictures of some shards with one model; one Parquet file, written whole."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import io
+import itertools
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+import menagerie_contract as contract
+from model_service import batches
+from model_service.inference import Classifier
+from model_service.progress import progress
+from model_service.results import Outcome
+from model_service.shards import Sample, read_shard
+from model_service.storage import Exists, locate
+
+ROWS = 1024  # pictures held in memory before they go to the file
+
+
+def schema(classes: list[str]) -> pa.Schema:
+    """A row a picture; `probabilities` in the order of `classes`, which stand in the schema's metadata."""
+    return pa.schema(
+        [
+            ("key", pa.string()),
+            ("uri", pa.string()),
+            ("generation", pa.int64()),
+            ("split", pa.string()),
+            ("label", pa.string()),
+            ("predicted", pa.string()),
+            ("probability", pa.float32()),
+            ("top5", pa.list_(pa.string())),
+            ("probabilities", pa.list_(pa.float32(), len(classes))),
+            ("model", pa.string()),
+        ],
+        metadata={"classes": "\n".join(classes)},
+    )
+
+
+def predict(step: contract.Predict) -> Outcome:
+    classifier = Classifier(step.models, step.model)
+    shards = batches.digests(step.models, step.shards)
+    counts: collections.Counter[str] = collections.Counter()
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "predictions.parquet"
+        with pq.ParquetWriter(file, schema(classifier.classes), compression="zstd") as writer:
+            paths = batches.fetch(step.models, shards, Path(folder))
+            rows = _rows(classifier, (sample for path in paths for sample in read_shard(path)))
+            told = progress(rows, "predict")
+            while chunk := list(itertools.islice(told, ROWS)):
+                writer.write_table(pa.Table.from_pylist(chunk, writer.schema))
+                counts.update(row["predicted"] for row in chunk)
+        store, name = locate(step.output)
+        with contextlib.suppress(Exists):  # an earlier attempt wrote it whole
+            store.write_if_absent(name, file)
+    total = sum(counts.values())
+    return Outcome(
+        {"pictures": total, "predicted": dict(sorted(counts.items()))},
+        {"predictions": step.output},
+        f"{total} pictures classified by {step.model}",
+    )
+
+
+def _rows(classifier: Classifier, samples: Iterator[Sample]) -> Iterator[dict[str, Any]]:
+    waiting: collections.deque[Sample] = collections.deque()  # read ahead by the classifier, not answered yet
+
+    def jpegs() -> Iterator[bytes]:
+        for sample in samples:
+            waiting.append(sample)
+            yield sample.jpeg
+
+    for probabilities in classifier.classify(jpegs()):
+        meta = waiting.popleft()
+        best = np.argsort(-probabilities, kind="stable")[:5]
+        yield {
+            "key": meta.key,
+            **{name: meta.meta[name] for name in ("uri", "generation", "split", "label")},
+            "predicted": classifier.classes[best[0]],
+            "probability": probabilities[best[0]],
+            "top5": [classifier.classes[i] for i in best],
+            "probabilities": probabilities,
+            "model": classifier.version,
+        }

@@ -1,0 +1,113 @@
+"""train: fastai's resnet34 on the train shards, one cycle; writes a candidate that needs no pickle to load."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+import os
+import platform
+import subprocess
+import tempfile
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import menagerie_contract as contract
+from model_service import dataset, export, images, learner, registry
+from model_service.results import Outcome
+
+log = logging.getLogger(__name__)
+LIBRARIES = ("torch", "torchvision", "fastai", "onnx", "openvino", "pillow", "numpy")
+
+
+def train(step: contract.Train) -> Outcome:
+    with tempfile.TemporaryDirectory() as folder:
+        data = dataset.load(step.models, learner.cache_side(step.image_size), Path(folder))
+        learn, weights = learner.build(data, step)
+        log.info(
+            "training %s on %d pictures of %d classes at %d px, %d epochs, weights: %s",
+            *(contract.ARCHITECTURE, len(data.labels), len(data.classes), step.image_size, step.epochs, weights),
+        )
+        history = learner.fit(learn, step, pretrained=weights != "none")
+    safetensors = export.safetensors(learn.model)
+    files = {
+        "model.safetensors": safetensors,
+        "model.onnx": export.onnx(learn.model, step.image_size),
+        "history.csv": _csv(history),
+        "history.png": _plot(history),
+    }
+    # The weights' hash makes the version: an attempt killed half-way leaves a prefix that no other attempt writes to.
+    name = f"{step.run}-{hashlib.sha256(safetensors).hexdigest()[:8]}"
+    last = history[-1]
+    metrics = {key: last[key] for key in ("train_loss", "valid_loss", "accuracy")}
+    registry.save(step.models, name, files, _card(step, data, weights, metrics))
+    counts = {"pictures": len(data.labels), "classes": len(data.classes), "epochs": step.epochs, "weights": weights}
+    message = f"candidate {name}: {last['accuracy']:.1%} right on the validation part"
+    return Outcome(counts | metrics, {"version": name}, message)
+
+
+def _card(
+    step: contract.Train, data: dataset.Dataset, weights: str, metrics: dict[str, float]
+) -> dict[str, Any]:
+    """What model.json says: enough to rebuild the model and to trust it (DESIGN §4)."""
+    return {
+        "architecture": contract.ARCHITECTURE,
+        "classes": data.classes,
+        "preprocessing": {
+            "version": images.PREPROCESSING,
+            "size": step.image_size,
+            "resize": "shorter side, bilinear, antialiased",
+            "crop": "centre",
+            "mean": learner.MEAN,
+            "std": learner.STD,
+        },
+        "weights": weights,
+        "training": {
+            name: getattr(step, name)
+            for name in ("run", "epochs", "image_size", "batch_size", "learning_rate", "validation", "seed")
+        },
+        "data": {
+            "pictures": len(data.labels),
+            "by_class": {label: data.labels.count(label) for label in data.classes},
+            "shards": data.shards,
+        },
+        "metrics": metrics,
+        "libraries": {name: version(name) for name in LIBRARIES} | {"python": platform.python_version()},
+        "commit": _commit(),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _commit() -> str | None:
+    """The code's git commit: from MENAGERIE_COMMIT (set in images), else the checkout's, else unknown."""
+    if found := os.environ.get("MENAGERIE_COMMIT"):
+        return found
+    git = subprocess.run(
+        ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=False
+    )
+    return git.stdout.strip() or None
+
+
+def _csv(history: list[dict[str, float]]) -> bytes:
+    lines = [",".join(history[0]), *(",".join(f"{value:.6g}" for value in row.values()) for row in history)]
+    return ("\n".join(lines) + "\n").encode()
+
+
+def _plot(history: list[dict[str, float]]) -> bytes:
+    """Losses and accuracy by epoch, as a PNG."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.5), layout="constrained")
+    losses, accuracy = figure.subplots(1, 2)
+    epochs = [row["epoch"] for row in history]
+    for key in ("train_loss", "valid_loss"):
+        losses.plot(epochs, [row[key] for row in history], marker="o", label=key.replace("_", " "))
+    accuracy.plot(epochs, [row["accuracy"] for row in history], marker="o", color="tab:green")
+    losses.set(xlabel="epoch", ylabel="cross entropy", ylim=(0, None))
+    losses.legend()
+    accuracy.set(xlabel="epoch", ylabel="validation accuracy", ylim=(0, 1))
+    out = io.BytesIO()
+    figure.savefig(out, format="png", dpi=110, metadata={"Software": None})
+    return out.getvalue()
