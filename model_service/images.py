@@ -71,7 +71,7 @@ def decode(data: bytes, limits: Limits, side: int = PACKED_SIDE) -> Image.Image:
     except (OSError, EOFError) as error:
         reason = "truncated" if "truncated" in str(error).lower() or isinstance(error, EOFError) else "unreadable"
         raise BadImage(reason, f"{REASONS[reason]} ({error})") from None
-    except (ValueError, SyntaxError, TypeError, IndexError, KeyError, ArithmeticError, struct.error) as error:
+    except (RuntimeError, ValueError, SyntaxError, TypeError, LookupError, ArithmeticError, struct.error) as error:
         raise BadImage("unreadable", f"{REASONS['unreadable']} ({error})") from None
 
 

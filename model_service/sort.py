@@ -49,7 +49,8 @@ def sort(step: contract.Sort) -> Outcome:
     _complete_ledger(step.models, models)
     plan = _plan(step, source, models)
     if not plan:
-        return Outcome({"new": 0}, {"batch": None, "shards": []}, f"nothing new in {step.source}")
+        counts = {"new": 0, "batches": len(batches.finished(step.models))}
+        return Outcome(counts, {"batch": None, "shards": []}, f"nothing new in {step.source}")
     with tempfile.TemporaryDirectory() as folder:
         writers = {
             split: ShardWriter(Path(folder), split, int(step.shard_megabytes * 1e6)) for split in contract.SPLITS
@@ -64,6 +65,7 @@ def sort(step: contract.Sort) -> Outcome:
                 name_in(models, contract.manifest(step.models, step.run)), batches.write_manifest(rows, hashes)
             )
     _complete_ledger(step.models, models)
+    counts["batches"] = len(batches.finished(step.models))
     uris = [f"{contract.batches(step.models)}/{step.run}/{name}" for name in hashes]
     message = f"{counts['new']} new: {counts['packed']} packed, {sum(counts['quarantined'].values())} quarantined"
     return Outcome(counts, {"batch": step.run, "shards": uris}, message)

@@ -26,23 +26,16 @@ class Served:
 
     def __init__(self, models: str, version: str) -> None:
         self._classifier = Classifier(models, version, hint="LATENCY")
-        # With the latency hint one inference takes all cores: a second one would only wait inside OpenVINO.
-        self._turn = threading.Lock()
         self.version = version
-        probabilities = self._infer(np.zeros((self._classifier.size, self._classifier.size, 3), np.uint8))
+        probabilities = self._classifier.probabilities(np.zeros((self._classifier.size, self._classifier.size, 3), np.uint8))
         if not abs(float(probabilities.sum()) - 1) < 1e-3:  # also true for NaN
             raise BadModel(f"model {version} gives no probabilities: they sum to {probabilities.sum()}")
 
     def answer(self, data: bytes, limits: images.Limits) -> dict[str, Any]:
         """The answer of /predict to a picture file, the likeliest class first. Raises BadImage."""
-        probabilities = self._infer(images.view(images.decode(data, limits), self._classifier.size))
+        probabilities = self._classifier.probabilities(images.view(images.decode(data, limits), self._classifier.size))
         ranked = sorted(zip(self._classifier.classes, probabilities.tolist(), strict=True), key=lambda c: -c[1])
         return {"model": self.version, "classes": [{"label": c, "probability": p} for c, p in ranked]}
-
-    def _infer(self, view: np.typing.NDArray[np.uint8]) -> np.typing.NDArray[np.float32]:
-        with self._turn:
-            result: np.typing.NDArray[np.float32] = self._classifier.probabilities(view[np.newaxis])[0]
-            return result
 
 
 @dataclass(frozen=True)

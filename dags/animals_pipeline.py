@@ -1,0 +1,203 @@
+"""The continuous-training pipeline: the order of steps and their wiring, nothing else."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.providers.common.compat.sdk import Param, TriggerRule, dag, task
+
+import menagerie_contract as contract
+from menagerie import decisions, documents
+from menagerie.launchers import fan_out, launch
+from menagerie.settings import settings
+
+DOC = """
+### Pictures in, a better classifier out
+
+```
+animals_all ─ sort ─┬─ predict (a task a shard) ─ evaluate ─┬─ train ─ judge ─┬─ promote ─ deploy ─ website
+                    │                                       │                 │
+                    ├─ no champion yet: train the first ────┘                 └─ the champion was better: keep it
+                    └─ nothing new: done
+```
+
+Drop `<label>_<n>.jpg` files (or `<label>/<any name>.jpg` with **label rule** *folder*) into **animals_all** and trigger, or
+wait for the schedule. Pictures that cannot be used are copied to `animals_all/_quarantine/<reason>/`; the report is
+`animals_predicted/<run>/report.html`. Every task may be cleared and run again: nothing is lost and nothing happens twice.
+"""
+
+PARAMS = {
+    "epochs": Param(10, type="integer", minimum=1, maximum=500, title="Epochs", description="Passes over the pictures."),
+    "image_size": Param(
+        224, type="integer", minimum=32, maximum=1024, title="Image size", description="Side of what the model sees, in pixels."
+    ),
+    "label_rule": Param(
+        "filename",
+        enum=["filename", "folder"],
+        title="Label rule",
+        description="The true label is in the file's name, <label>_<n>.<ext>, or is its folder's name.",
+    ),
+    "retrain": Param(
+        "when-needed",
+        enum=["always", "when-needed", "never"],
+        title="Retrain",
+        description="when-needed: on low accuracy, new classes or many new pictures. always: also when nothing is new.",
+    ),
+    "deploy": Param(True, type="boolean", title="Deploy", description="Move the website to a newly promoted model."),
+    "weights": Param(
+        "auto",
+        enum=["auto", "none"],
+        title="Starting weights",
+        description="auto: ImageNet weights when they can be fetched. none: from scratch.",
+    ),
+    "min_accuracy": Param(
+        0.95, type="number", minimum=0, maximum=1, title="Accuracy wanted", description="Below this, retraining is needed."
+    ),
+    "max_bad": Param(
+        0.2, type="number", minimum=0, maximum=1, title="Bad pictures allowed", description="Above this share, the run fails."
+    ),
+}
+
+ALL, TO_PREDICT, PREDICTED, MODELS = (
+    settings().bucket(name) for name in ("animals_all", "animals_to_predict", "animals_predicted", "animals_models")
+)
+RUN = "{{ run_id | run_name }}"
+CHAMPION = "{{ ti.xcom_pull(task_ids='champion') or '' }}"
+CANDIDATE = "{{ ti.xcom_pull(task_ids='train')['outputs']['version'] }}"
+
+
+def step_fields(name: str) -> dict[str, str]:
+    """What every step is told: its run, the models bucket and where its result goes."""
+    return {"run": RUN, "models": MODELS, "result": contract.result(MODELS, RUN, name)}
+
+
+def param(name: str) -> Any:
+    """A step's argument that is one of the run's Params: filled in when the task runs, checked when the step parses it."""
+    return f"{{{{ params.{name} }}}}"
+
+
+@dag(
+    dag_id="animals_pipeline",
+    description="Sort, predict, evaluate, retrain, judge, promote, deploy",
+    schedule="30 14 * * *",
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    default_args={
+        "retries": 2,
+        "retry_delay": timedelta(seconds=settings().retry_delay),
+        "retry_exponential_backoff": True,
+        "max_retry_delay": timedelta(minutes=15),
+        "execution_timeout": timedelta(minutes=30),
+    },
+    params=PARAMS,
+    doc_md=DOC,
+    tags=["menagerie"],
+    user_defined_filters={"run_name": contract.run_name},
+)
+def animals_pipeline() -> None:
+    sort = launch(
+        contract.Sort(
+            **step_fields("sort"),
+            source=ALL,
+            to_predict=TO_PREDICT,
+            label_rule=param("label_rule"),
+            max_bad=param("max_bad"),
+        ),
+        task_id="sort",
+        execution_timeout=timedelta(hours=6),
+    )
+
+    @task
+    def champion() -> str | None:
+        """The version in use when the run began: predicted with, judged against and replaced by this run alone."""
+        pointer = documents.read(contract.champion(MODELS))
+        return pointer["version"] if pointer else None
+
+    @task.branch
+    def after_sort(result: dict[str, Any], version: str | None, params: dict[str, Any]) -> str:
+        way = decisions.after_sort(result["counts"], version, params["retrain"])
+        print(way.why)
+        return way.task
+
+    @task
+    def nothing_new() -> str:
+        return "nothing new arrived: the champion stays, nothing to do"
+
+    @task
+    def plan_predict(result: dict[str, Any], version: str, run_id: str) -> list[list[str]]:
+        """The command lines of the mapped predict tasks."""
+        run = contract.run_name(run_id)
+        return [
+            contract.Predict(
+                run=run,
+                models=MODELS,
+                result=contract.result(MODELS, run, f"predict-{number:05d}"),
+                model=version,
+                shards=tuple(shards),
+                output=contract.predictions(PREDICTED, run, number),
+            ).argv()
+            for number, shards in enumerate(decisions.shard_groups(result["outputs"]["shards"]))
+        ]
+
+    evaluate = launch(
+        contract.Evaluate(
+            **step_fields("evaluate"), model=CHAMPION, predicted=PREDICTED, min_accuracy=param("min_accuracy")
+        ),
+        task_id="evaluate",
+    )
+
+    @task.branch
+    def after_evaluate(result: dict[str, Any], params: dict[str, Any]) -> str:
+        way = decisions.after_evaluate(result["outputs"]["retrain"], result["outputs"]["reasons"], params["retrain"])
+        print(way.why)
+        return way.task
+
+    train = launch(
+        contract.Train(
+            **step_fields("train"),
+            epochs=param("epochs"),
+            image_size=param("image_size"),
+            weights=param("weights"),
+        ),
+        task_id="train",
+        trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS,
+        execution_timeout=timedelta(hours=12),
+    )
+    judge = launch(contract.Judge(**step_fields("judge"), candidate=CANDIDATE, champion=CHAMPION), task_id="judge")
+
+    @task.branch
+    def after_judge(result: dict[str, Any]) -> str:
+        way = decisions.after_judge(result["outputs"]["promote"], result["counts"]["reason"])
+        print(way.why)
+        return way.task
+
+    @task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
+    def keep_champion() -> str:
+        return "the champion stays"
+
+    promote = launch(contract.Promote(**step_fields("promote"), candidate=CANDIDATE, champion=CHAMPION), task_id="promote")
+
+    @task.short_circuit
+    def deploy_wanted(params: dict[str, Any]) -> bool:
+        return bool(params["deploy"])
+
+    deploy = launch(
+        contract.Deploy(**step_fields("deploy"), model=CANDIDATE, site=settings().site, url=settings().site_url),
+        task_id="deploy",
+    )
+
+    version, keep = champion(), keep_champion()
+    plan = plan_predict(sort.output, version)
+    predict = fan_out(plan, task_id="predict", max_active_tis_per_dagrun=64)
+
+    after_sort(sort.output, version) >> [nothing_new(), plan, train, keep]
+    predict >> evaluate
+    after_evaluate(evaluate.output) >> [train, keep]
+    train >> judge
+    after_judge(judge.output) >> [promote, keep]
+    promote >> deploy_wanted() >> deploy
+
+
+animals_pipeline()

@@ -1,0 +1,50 @@
+"""Which way a run goes. Pure functions of what the steps said and what the user asked for; each gives its reason."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+Retrain = Literal["always", "when-needed", "never"]
+
+
+class Way(NamedTuple):
+    """The task to go on with, and why, in a sentence."""
+
+    task: str
+    why: str
+
+
+def after_sort(counts: dict[str, Any], champion: str | None, retrain: Retrain) -> Way:
+    """`counts`: of a sort's result: usable pictures of this run (`packed`) and all batches so far (`batches`)."""
+    new, batches = counts.get("packed", 0), counts["batches"]
+    if champion is None and batches:
+        if retrain == "never":
+            return Way("keep_champion", "there is no champion, and retrain=never forbids to train the first one")
+        return Way("train", "there is no champion yet: the first model is trained")
+    if new:
+        return Way("plan_predict", f"{new} new pictures for {champion}")
+    if batches and retrain == "always":
+        return Way("train", "nothing new, but retrain=always")
+    return Way("nothing_new", "nothing new arrived")
+
+
+def after_evaluate(needed: bool, reasons: list[str], retrain: Retrain) -> Way:
+    """`needed` and `reasons`: what evaluate found."""
+    if retrain == "always":
+        return Way("train", "retrain=always")
+    if retrain == "never":
+        return Way("keep_champion", "retrain=never")
+    if needed:
+        return Way("train", "; ".join(reasons))
+    return Way("keep_champion", "no threshold was crossed")
+
+
+def after_judge(promote: bool, reason: str) -> Way:
+    return Way("promote" if promote else "keep_champion", reason)
+
+
+def shard_groups(shards: list[str], most: int = 256) -> list[list[str]]:
+    """Shards dealt out to at most `most` tasks of nearly equal size."""
+    n = min(most, len(shards))
+    return [shards[i::n] for i in range(n)]
+
