@@ -80,7 +80,7 @@ def param(name: str) -> Any:
 @dag(
     dag_id="animals_pipeline",
     description="Sort, predict, evaluate, retrain, judge, promote, deploy",
-    schedule="30 14 * * *",
+    schedule=settings().schedule,  # 30 14 * * * unless MENAGERIE_SCHEDULE says otherwise
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,

@@ -26,6 +26,7 @@ class Settings:
     model_python: Path  # MENAGERIE_MODEL_PYTHON: the model environment's interpreter, for local steps
     site: str  # MENAGERIE_SITE: URI of the document that names the model the website serves
     site_url: str  # MENAGERIE_SITE_URL: where the website answers
+    schedule: str | None  # MENAGERIE_SCHEDULE: cron expression of the pipeline, or `none`: only when triggered
     retry_delay: float  # MENAGERIE_RETRY_DELAY: seconds before the first retry of a step; doubles with each
 
     def bucket(self, name: str) -> str:
@@ -59,6 +60,7 @@ def read(variables: Mapping[str, str]) -> Settings:
         model_python=Path(value("MODEL_PYTHON", str(state / "venv/model/bin/python"))),
         site=value("SITE", f"file://{state}/site/site.json"),
         site_url=site_url.rstrip("/"),
+        schedule=_schedule(value("SCHEDULE", "30 14 * * *")),
         retry_delay=_seconds("RETRY_DELAY", value("RETRY_DELAY", "60")),
     )
 
@@ -70,6 +72,14 @@ def _buckets(text: str) -> str:
     if scheme == "file" and rest.startswith("/"):
         return f"{text.rstrip('/')}/"
     raise _wrong("BUCKETS", text, "gs:// or gs://<prefix>- in the cloud, file:///<absolute folder>/ on a laptop")
+
+
+def _schedule(text: str) -> str | None:
+    if text == "none":
+        return None
+    if len(text.split()) != 5 and not text.startswith("@"):
+        raise _wrong("SCHEDULE", text, "a cron expression of five fields, such as '30 14 * * *', or none")
+    return text
 
 
 def _seconds(key: str, text: str) -> float:

@@ -1,0 +1,76 @@
+# make demo: the whole main job on this machine. make test: everything CI checks. make help: the rest.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+STATE := .menagerie
+VENV := $(STATE)/venv
+AIRFLOW := $(VENV)/airflow/bin/python
+MODEL := $(VENV)/model/bin/python
+PYTHON_VERSION := 3.11
+# uv from PATH, or from an environment of its own
+UV := $(or $(shell command -v uv 2>/dev/null),$(STATE)/uv/bin/uv)
+# Another index for torch, e.g. TORCH_INDEX=https://download.pytorch.org/whl/cpu for CPU wheels without CUDA's 4 GB
+TORCH_INDEX ?=
+export DEMO_IMAGES DEMO_PICTURES DEMO_EPOCHS DEMO_IMAGE_SIZE DEMO_AIRFLOW_PORT DEMO_SITE_PORT
+
+.PHONY: help env demo demo-stop test check bench lock soak clean
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | column -t -s '|'
+	@echo; echo "make demo takes variables: $(MODEL) -m demo --help"
+
+demo: env ## the whole main job: sample pictures, Airflow, two runs, the website; leaves them running
+	@$(MODEL) -m demo up
+
+demo-stop: ## end what make demo started, and nothing else
+	@$(MODEL) -m demo stop
+
+test: env $(STATE)/chromium ## unit, integration, DAG, page and end-to-end tests, then ruff and mypy
+	OMP_WAIT_POLICY=PASSIVE $(MODEL) -m pytest tests/model_service tests/demo tests/test_contract.py tests/test_readme.py -n 2 --dist loadfile
+	$(AIRFLOW) -m pytest tests/plugins tests/dags tests/e2e
+	$(MAKE) --no-print-directory check
+
+check: env ## ruff (format and lint) and mypy
+	$(MODEL) -m ruff format --check .
+	$(MODEL) -m ruff check .
+	$(MODEL) -m mypy model_service demo plugins/menagerie_contract.py
+	$(AIRFLOW) -m mypy dags plugins
+
+bench: env ## measure a claim: make bench NAME=parse
+	@test -n "$(NAME)" || { echo "make bench NAME=…, one of: $(basename $(notdir $(wildcard bench/*.py)))" >&2; exit 2; }
+	@$(if $(filter parse,$(NAME)),$(AIRFLOW),$(MODEL)) bench/$(NAME).py $(ARGS)
+
+env: $(VENV)/airflow/.made $(VENV)/model/.made ## the two environments, from the locks
+
+lock: $(UV) ## make the locks anew from composer_requirements.txt, requirements.txt and locks/*.in
+	$(UV) pip compile locks/airflow.in -o locks/airflow.txt $(COMPILE)
+	$(UV) pip compile requirements.txt -o locks/model.txt $(COMPILE)
+	$(UV) pip compile locks/model-dev.in -o locks/model-dev.txt $(COMPILE)
+COMPILE = --quiet --upgrade --universal --python-version $(PYTHON_VERSION) --generate-hashes --no-annotate --no-header
+
+clean: demo-stop ## remove everything made here, .menagerie/ with the demo's data too
+	rm -rf $(STATE)
+
+$(STATE)/uv/bin/uv:
+	python3 -m venv $(STATE)/uv
+	$(STATE)/uv/bin/pip install --quiet uv
+
+$(VENV)/airflow/.made: locks/airflow.txt | $(UV)
+	@echo "making the airflow environment …"
+	$(UV) venv --quiet --clear --python $(PYTHON_VERSION) $(@D)
+	$(UV) pip sync --quiet --python $(AIRFLOW) --require-hashes $<
+	@touch $@
+
+# The .pth file lets `python -m model_service` find the contract, which stands in plugins/ for Airflow's sake.
+$(VENV)/model/.made: locks/model-dev.txt | $(UV)
+	@echo "making the model environment (torch: about 5 GB) …"
+	$(UV) venv --quiet --clear --python $(PYTHON_VERSION) $(@D)
+	$(UV) pip sync --quiet --python $(MODEL) $(if $(TORCH_INDEX),--index-strategy unsafe-best-match --extra-index-url $(TORCH_INDEX),--require-hashes) $<
+	printf '%s\n' "$(CURDIR)" "$(CURDIR)/plugins" > $(@D)/lib/python$(PYTHON_VERSION)/site-packages/menagerie.pth
+	@touch $@
+
+$(STATE)/chromium:
+	@command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; } \
+	  || { echo "the page test needs Chromium: install Debian's package chromium, or put chromium on PATH" >&2; exit 1; }
+	@mkdir -p $(@D) && touch $@
