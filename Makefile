@@ -10,8 +10,7 @@ MODEL := $(VENV)/model/bin/python
 PYTHON_VERSION := 3.11
 # uv from PATH, or from an environment of its own
 UV := $(or $(shell command -v uv 2>/dev/null),$(STATE)/uv/bin/uv)
-# Another index for torch, e.g. TORCH_INDEX=https://download.pytorch.org/whl/cpu for CPU wheels without CUDA's 4 GB
-TORCH_INDEX ?=
+# CPU wheels of torch, without CUDA's 4 GB: UV_TORCH_BACKEND=cpu make lock env (uv reads the variable)
 export DEMO_IMAGES DEMO_PICTURES DEMO_EPOCHS DEMO_IMAGE_SIZE DEMO_AIRFLOW_PORT DEMO_SITE_PORT
 
 .PHONY: help env demo demo-stop test check bench lock soak clean
@@ -43,11 +42,11 @@ bench: env ## measure a claim: make bench NAME=parse
 
 env: $(VENV)/airflow/.made $(VENV)/model/.made ## the two environments, from the locks
 
-lock: $(UV) ## make the locks anew from composer_requirements.txt, requirements.txt and locks/*.in
+lock: $(UV) ## make the locks anew from the *requirements.txt and locks/*.in (UPGRADE=--upgrade for newer versions)
 	$(UV) pip compile locks/airflow.in -o locks/airflow.txt $(COMPILE)
 	$(UV) pip compile requirements.txt -o locks/model.txt $(COMPILE)
 	$(UV) pip compile locks/model-dev.in -o locks/model-dev.txt $(COMPILE)
-COMPILE = --quiet --upgrade --universal --python-version $(PYTHON_VERSION) --generate-hashes --no-annotate --no-header
+COMPILE = --quiet $(UPGRADE) --universal --python-version $(PYTHON_VERSION) --generate-hashes --no-annotate --no-header
 
 clean: demo-stop ## remove everything made here, .menagerie/ with the demo's data too
 	rm -rf $(STATE)
@@ -66,7 +65,7 @@ $(VENV)/airflow/.made: locks/airflow.txt | $(UV)
 $(VENV)/model/.made: locks/model-dev.txt | $(UV)
 	@echo "making the model environment (torch: about 5 GB) …"
 	$(UV) venv --quiet --clear --python $(PYTHON_VERSION) $(@D)
-	$(UV) pip sync --quiet --python $(MODEL) $(if $(TORCH_INDEX),--index-strategy unsafe-best-match --extra-index-url $(TORCH_INDEX),--require-hashes) $<
+	$(UV) pip sync --quiet --python $(MODEL) --require-hashes $<
 	printf '%s\n' "$(CURDIR)" "$(CURDIR)/plugins" > $(@D)/lib/python$(PYTHON_VERSION)/site-packages/menagerie.pth
 	@touch $@
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.providers.common.compat.sdk import Param, TriggerRule, dag, task
-
 import menagerie_contract as contract
+from airflow.providers.common.compat.sdk import Param, TriggerRule, dag, task
 from menagerie import decisions, documents
 from menagerie.launchers import fan_out, launch
 from menagerie.settings import settings
@@ -28,9 +27,16 @@ wait for the schedule. Pictures that cannot be used are copied to `animals_all/_
 """
 
 PARAMS = {
-    "epochs": Param(10, type="integer", minimum=1, maximum=500, title="Epochs", description="Passes over the pictures."),
+    "epochs": Param(
+        10, type="integer", minimum=1, maximum=500, title="Epochs", description="Passes over the pictures."
+    ),
     "image_size": Param(
-        224, type="integer", minimum=32, maximum=1024, title="Image size", description="Side of what the model sees, in pixels."
+        224,
+        type="integer",
+        minimum=32,
+        maximum=1024,
+        title="Image size",
+        description="Side of what the model sees, in pixels.",
     ),
     "label_rule": Param(
         "filename",
@@ -52,10 +58,20 @@ PARAMS = {
         description="auto: ImageNet weights when they can be fetched. none: from scratch.",
     ),
     "min_accuracy": Param(
-        0.95, type="number", minimum=0, maximum=1, title="Accuracy wanted", description="Below this, retraining is needed."
+        0.95,
+        type="number",
+        minimum=0,
+        maximum=1,
+        title="Accuracy wanted",
+        description="Below this, retraining is needed.",
     ),
     "max_bad": Param(
-        0.2, type="number", minimum=0, maximum=1, title="Bad pictures allowed", description="Above this share, the run fails."
+        0.2,
+        type="number",
+        minimum=0,
+        maximum=1,
+        title="Bad pictures allowed",
+        description="Above this share, the run fails.",
     ),
 }
 
@@ -177,7 +193,9 @@ def animals_pipeline() -> None:
     def keep_champion() -> str:
         return "the champion stays"
 
-    promote = launch(contract.Promote(**step_fields("promote"), candidate=CANDIDATE, champion=CHAMPION), task_id="promote")
+    promote = launch(
+        contract.Promote(**step_fields("promote"), candidate=CANDIDATE, champion=CHAMPION), task_id="promote"
+    )
 
     @task.short_circuit
     def deploy_wanted(params: dict[str, Any]) -> bool:

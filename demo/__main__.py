@@ -8,9 +8,9 @@ import shutil
 import sys
 import time
 
+import menagerie_contract as contract
 from rich.console import Console
 
-import menagerie_contract as contract
 from demo import batches, config, display, summary
 from demo.airflow import Airflow
 from demo.config import ROOT, Config, DemoError
@@ -37,7 +37,9 @@ def main() -> int:
         epilog=HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("command", choices=["up", "stop"], help="up: run it and leave it running; stop: end what up started")
+    parser.add_argument(
+        "command", choices=["up", "stop"], help="up: run it and leave it running; stop: end what up started"
+    )
     command = parser.parse_args().command
     console = Console(soft_wrap=not sys.stdout.isatty())
     try:
@@ -86,7 +88,9 @@ def _run(configured: Config, processes: Processes, rule: str, console: Console) 
     console.print(f"Airflow: {configured.airflow_url} (user admin, password {airflow.password})", highlight=False)
     conf = {"epochs": configured.epochs, "image_size": configured.image_size, "label_rule": rule, "retrain": "always"}
     runs = []
-    for number, title in enumerate(("first batch: no model yet, the first one is trained", "second batch: against a champion")):
+    for number, title in enumerate(
+        ("first batch: no model yet, the first one is trained", "second batch: against a champion")
+    ):
         if number:
             files = batches.drop(configured, number)
         console.print(f"\n[bold]Run {number + 1}[/], {files} files — {title}")

@@ -43,7 +43,9 @@ class Airflow:
             check=False,
         )
         if migrated.returncode:
-            raise DemoError(f"Airflow's database could not be made:\n{migrated.stdout[-2000:]}{migrated.stderr[-2000:]}")
+            raise DemoError(
+                f"Airflow's database could not be made:\n{migrated.stdout[-2000:]}{migrated.stderr[-2000:]}"
+            )
         for part in PARTS:
             processes.start(f"airflow-{part}", [str(PYTHON), "-m", "airflow", part], environment, ROOT)
 
@@ -99,7 +101,11 @@ class Airflow:
     def _environment(self) -> dict[str, str]:
         config = self._config
         return {
-            **{key: value for key, value in os.environ.items() if not key.startswith(("AIRFLOW", "MENAGERIE_", "PYTHON"))},
+            **{
+                key: value
+                for key, value in os.environ.items()
+                if not key.startswith(("AIRFLOW", "MENAGERIE_", "PYTHON"))
+            },
             "PATH": f"{PYTHON.parent}:{os.environ.get('PATH', '')}",
             "AIRFLOW_HOME": str(config.airflow_home),
             "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),

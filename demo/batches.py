@@ -17,7 +17,9 @@ def label_rule(config: Config) -> str:
     """Where the labels of these pictures stand: `folder` or `filename`."""
     if config.images is None:
         return "filename"
-    return "folder" if any(len(path.relative_to(config.images).parts) > 1 for path in _own(config.images)) else "filename"
+    return (
+        "folder" if any(len(path.relative_to(config.images).parts) > 1 for path in _own(config.images)) else "filename"
+    )
 
 
 def drop(config: Config, number: int) -> int:

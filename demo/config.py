@@ -61,7 +61,9 @@ def read(variables: Mapping[str, str] = os.environ) -> Config:
 
     images = variables.get("DEMO_IMAGES")
     if images and not Path(images).is_dir():
-        raise DemoError(f"DEMO_IMAGES is {images!r}, which is not a folder; name one with a folder a class, or <label>_<n>.jpg files")
+        raise DemoError(
+            f"DEMO_IMAGES is {images!r}, which is not a folder; name one with a folder a class, or <label>_<n>.jpg files"
+        )
     first = number("DEMO_PICTURES", 60, 10, 10_000)
     return Config(
         state=ROOT / ".menagerie" / "demo",

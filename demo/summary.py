@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+import menagerie_contract as contract
 from rich.console import Console
 from rich.table import Table
 
-import menagerie_contract as contract
 from demo.airflow import Airflow
 from demo.config import Config
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import menagerie_contract as contract
+
 from model_service import results
 from model_service.errors import StepError
 
@@ -55,8 +56,9 @@ def _run(step: contract.Batch) -> int:
         log.info("%s: %s", step.name, document["message"])
         log.info("%s", json.dumps(document["counts"], ensure_ascii=False))
         return 0
-    error = document["error"]
-    log.error("%s failed: %s%s", step.name, error["message"], f"\nremedy: {error['remedy']}" if error["remedy"] else "")
+    failure = document["error"]
+    remedy = f"\nremedy: {failure['remedy']}" if failure["remedy"] else ""
+    log.error("%s failed: %s%s", step.name, failure["message"], remedy)
     return 1
 
 

@@ -8,14 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import menagerie_contract as contract
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-import menagerie_contract as contract
 from model_service.shards import BadShard
 from model_service.storage import name_in, open_store
 
-# A row a picture. `shard` and `offset` (of the JPEG, in bytes) are null unless status is "packed"; width and height are the packed picture's.
+# A row a picture. `shard` and `offset` (of the JPEG, in bytes) are null unless status is "packed"; width and height are
+# the packed picture's.
 MANIFEST = pa.schema(
     [
         ("uri", pa.string()),

@@ -7,10 +7,10 @@ import io
 import json
 from typing import Any
 
+import menagerie_contract as contract
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-import menagerie_contract as contract
 from model_service import batches, metrics, registry, report
 from model_service.errors import StepError
 from model_service.metrics import Predictions
@@ -30,7 +30,9 @@ def evaluate(step: contract.Evaluate) -> Outcome:
         "metrics": measured,
         "retrain": {"needed": needed, "reasons": reasons, "unseen": unseen},
         "quarantine": [
-            {name: row[name] for name in ("uri", "reason", "text")} for row in manifest if row["status"] == "quarantined"
+            {name: row[name] for name in ("uri", "reason", "text")}
+            for row in manifest
+            if row["status"] == "quarantined"
         ],
     }
     store = open_store(step.predicted)

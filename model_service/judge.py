@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import menagerie_contract as contract
 import numpy as np
 
-import menagerie_contract as contract
 from model_service import batches
 from model_service.inference import Classifier
 from model_service.progress import progress
@@ -67,7 +67,9 @@ def judge(step: contract.Judge) -> Outcome:
     }
     store = open_store(step.models)
     uri = contract.verdict(step.models, step.run)
-    with contextlib.suppress(Exists):  # written by an attempt that was killed before its result; scoring is deterministic
+    with contextlib.suppress(
+        Exists
+    ):  # written by an attempt that was killed before its result; scoring is deterministic
         store.write_if_absent(name_in(store, uri), json.dumps(verdict, indent=2, ensure_ascii=False).encode())
     return Outcome(verdict, {"verdict": uri, "promote": promote}, reason)
 

@@ -9,15 +9,15 @@ import urllib.error
 import warnings
 from typing import Any
 
+import menagerie_contract as contract
 import torch
 from torch import nn
 from torchvision.models import ResNet34_Weights, resnet34
 
-import menagerie_contract as contract
 from model_service.dataset import Dataset
 
 with warnings.catch_warnings():
-    warnings.simplefilter("ignore", FutureWarning)  # fastai still scripts a function when imported
+    warnings.simplefilter("ignore")  # importing fastai warns of what only fastai can change
     from fastai.vision.all import (
         Callback,
         DataLoaders,

@@ -6,10 +6,10 @@ import heapq
 import io
 from collections.abc import Iterable, Iterator
 
+import menagerie_contract as contract
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-import menagerie_contract as contract
 from model_service.storage import Blob, Store, name_in, open_store
 
 SCHEMA = pa.schema([("name", pa.string()), ("generation", pa.int64()), ("size", pa.int64())])

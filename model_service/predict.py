@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import io
 import itertools
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import menagerie_contract as contract
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-import menagerie_contract as contract
 from model_service import batches
 from model_service.inference import Classifier
 from model_service.progress import progress

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import menagerie_contract as contract
+
 from model_service import registry
 from model_service.errors import StepError
 from model_service.results import Outcome

@@ -6,6 +6,7 @@ import contextlib
 import json
 
 import menagerie_contract as contract
+
 from model_service.storage import Blob, Exists, NotFound, Store
 
 

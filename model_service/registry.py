@@ -11,10 +11,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import menagerie_contract as contract
+
 from model_service.errors import StepError
-from model_service.storage import Exists, NotFound, Store, name_in, open_store
+from model_service.storage import Exists, NotFound, name_in, open_store
 
 CARD = "model.json"
+_PROVENANCE = ("created", "commit")  # of the attempt that wrote the card, not of the model
 
 
 class BadModel(StepError):
@@ -22,11 +24,13 @@ class BadModel(StepError):
 
 
 def save(models: str, version: str, files: Mapping[str, bytes], card: dict[str, Any]) -> dict[str, Any]:
-    """Write a version, its card last. The same content again is no error; other content under the same version is."""
+    """Write a version, its card last; returns the card. The same model again is no error; another one under its name is."""
     store = open_store(models)
     card = card | {
         "version": version,
-        "files": {name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)} for name, data in files.items()},
+        "files": {
+            name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)} for name, data in files.items()
+        },
     }
     text = json.dumps(card, indent=2, sort_keys=True, ensure_ascii=False).encode()
     for name, data in [*files.items(), (CARD, text)]:
@@ -34,9 +38,17 @@ def save(models: str, version: str, files: Mapping[str, bytes], card: dict[str, 
         try:
             store.write_if_absent(path, data)
         except Exists:
-            if store.read(path) != data:
+            there = store.read(path)
+            if there != data and not (name == CARD and _same(json.loads(there), json.loads(text))):
                 raise BadModel(f"model {version} exists already with another {name}; nothing was overwritten") from None
+            if name == CARD:
+                card = json.loads(there)  # an attempt that was killed before its result wrote it
     return card
+
+
+def _same(a: dict[str, Any], b: dict[str, Any]) -> bool:
+    """Whether two cards describe the same model, whenever and by whichever attempt it was made."""
+    return {k: v for k, v in a.items() if k not in _PROVENANCE} == {k: v for k, v in b.items() if k not in _PROVENANCE}
 
 
 def card(models: str, version: str) -> dict[str, Any]:

@@ -69,8 +69,17 @@ def read_shard(path: Path) -> Iterator[Sample]:
                 if meta is None or meta.name != f"{key}.json":
                     raise BadShard(f"{path.name}: picture {key} has no metadata beside it")
                 yield Sample(key, _content(tar, picture), json.loads(_content(tar, meta)))
+            _expect_end(tar, path)
     except (tarfile.TarError, EOFError, ValueError) as error:
         raise BadShard(f"{path.name} is not a whole shard: {error}") from error
+
+
+def _expect_end(tar: tarfile.TarFile, path: Path) -> None:
+    """tarfile takes a missing or damaged header for the end; a whole tar ends in two blocks of zeros."""
+    with path.open("rb") as stream:
+        stream.seek(tar.offset)
+        if stream.read(2 * tarfile.BLOCKSIZE) != bytes(2 * tarfile.BLOCKSIZE):
+            raise BadShard(f"{path.name} is not a whole shard: it has no end after {tar.offset:,} bytes")
 
 
 def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:

@@ -11,7 +11,6 @@ import collections
 import contextlib
 import hashlib
 import logging
-import os
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,8 +19,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import google_crc32c
-
 import menagerie_contract as contract
+
 from model_service import batches, images, labels, ledger, quarantine
 from model_service.errors import StepError
 from model_service.images import BadImage, Limits
@@ -47,6 +46,8 @@ def sort(step: contract.Sort) -> Outcome:
     for store in (source, to_predict, models):
         store.check()
     _complete_ledger(step.models, models)
+    if step.run in batches.finished(step.models):
+        return _outcome(step)  # an attempt that was killed before its result: what is committed is not touched again
     plan = _plan(step, source, models)
     if not plan:
         counts = {"new": 0, "batches": len(batches.finished(step.models))}
@@ -56,8 +57,7 @@ def sort(step: contract.Sort) -> Outcome:
             split: ShardWriter(Path(folder), split, int(step.shard_megabytes * 1e6)) for split in contract.SPLITS
         }
         rows = _pack(_read_all(step, source, to_predict, plan), writers, len(plan))
-        counts = _counts(rows)
-        _refuse_if_bad(step, counts)
+        _refuse_if_bad(step, _counts(rows))
         paths = [path for writer in writers.values() for path in writer.paths]
         hashes = {path.name: _publish_shard(step, models, path) for path in paths}
         with contextlib.suppress(Exists):
@@ -65,17 +65,23 @@ def sort(step: contract.Sort) -> Outcome:
                 name_in(models, contract.manifest(step.models, step.run)), batches.write_manifest(rows, hashes)
             )
     _complete_ledger(step.models, models)
+    return _outcome(step)
+
+
+def _outcome(step: contract.Sort) -> Outcome:
+    """What the run's manifest says, whichever attempt wrote it."""
+    counts = _counts(batches.manifest(step.models, step.run).to_pylist())
     counts["batches"] = len(batches.finished(step.models))
-    uris = [f"{contract.batches(step.models)}/{step.run}/{name}" for name in hashes]
+    uris = [uri for split in contract.SPLITS for uri in batches.shards(step.models, step.run, split)]
     message = f"{counts['new']} new: {counts['packed']} packed, {sum(counts['quarantined'].values())} quarantined"
     return Outcome(counts, {"batch": step.run, "shards": uris}, message)
 
 
 def _plan(step: contract.Sort, source: Store, models: Store) -> list[Blob]:
-    """The objects of this run: as an earlier attempt wrote them down, or all that no ledger knows."""
+    """The objects of this run that no ledger knows: of those an earlier attempt wrote down, or of all there are."""
     name = name_in(models, contract.plan(step.models, step.run))
     try:
-        return list(ledger.read(models.read(name)))
+        return list(ledger.unsorted(step.models, ledger.read(models.read(name))))
     except NotFound:
         listing = _Arrivals(source)
         new = list(ledger.unsorted(step.models, listing))
@@ -158,7 +164,7 @@ def _content(source: Store, blob: Blob, limits: Limits) -> bytes:
 
 
 def _crc32c(data: bytes) -> str:
-    return base64.b64encode(google_crc32c.Checksum(data).digest()).decode()
+    return base64.b64encode(google_crc32c.value(data).to_bytes(4, "big")).decode()
 
 
 def _pack(pictures: Iterator[Picture], writers: dict[str, ShardWriter], total: int) -> list[dict[str, Any]]:
@@ -190,7 +196,7 @@ def _counts(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "quarantined": dict(sorted(collections.Counter(r["reason"] for r in rows if r.get("reason")).items())),
         "classes": dict(sorted(collections.Counter(row["label"] for row in packed).items())),
         "splits": {split: sum(row["split"] == split for row in packed) for split in contract.SPLITS},
-        "bytes": sum(row.get("size", 0) for row in rows),
+        "bytes": sum(row.get("size") or 0 for row in rows),
     }
 
 
@@ -200,8 +206,9 @@ def _refuse_if_bad(step: contract.Sort, counts: dict[str, Any]) -> None:
     if bad <= step.max_bad * counts["new"]:
         return
     table = ", ".join(f"{n} {reason}" for reason, n in reasons.items())
+    share = f"{bad / counts['new']:.0%}, allowed are {step.max_bad:.0%}"
     raise StepError(
-        f"{bad} of {counts['new']} new pictures cannot be used ({bad / counts['new']:.0%}, allowed are {step.max_bad:.0%}): {table}",
+        f"{bad} of {counts['new']} new pictures cannot be used ({share}): {table}",
         remedy=f"look at {step.source}/{contract.QUARANTINE}/, remove or mend the originals and start a new run, "
         "or allow more with --max-bad (the DAG's Param max_bad)",
     )

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import menagerie_contract as contract
+
 from model_service import dataset, export, images, learner, registry
 from model_service.results import Outcome
 
@@ -48,9 +49,7 @@ def train(step: contract.Train) -> Outcome:
     return Outcome(counts | metrics, {"version": name}, message)
 
 
-def _card(
-    step: contract.Train, data: dataset.Dataset, weights: str, metrics: dict[str, float]
-) -> dict[str, Any]:
+def _card(step: contract.Train, data: dataset.Dataset, weights: str, metrics: dict[str, float]) -> dict[str, Any]:
     """What model.json says: enough to rebuild the model and to trust it (DESIGN §4)."""
     return {
         "architecture": contract.ARCHITECTURE,

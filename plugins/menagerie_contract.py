@@ -40,8 +40,8 @@ class Step:
         words = [self.name]
         for f in dataclasses.fields(self):
             value = getattr(self, f.name)
-            for one in value if isinstance(value, tuple) else (value,):
-                words.append(f"--{f.name.replace('_', '-')}={_render(one)}")
+            flag = f"--{f.name.replace('_', '-')}"
+            words += [f"{flag}={_render(one)}" for one in (value if isinstance(value, tuple) else (value,))]
         return words
 
 
@@ -155,9 +155,10 @@ STEPS: dict[str, type[Step]] = {s.name: s for s in (Sort, Predict, Evaluate, Tra
 
 def parse(argv: list[str]) -> Step:
     """Read a command line back into its step. Raises ContractError; `--help` prints and exits as argparse does."""
-    values = vars(parser().parse_args(argv))
+    values: dict[str, Any] = vars(parser().parse_args(argv))
     step = STEPS[values.pop("step")]
-    return step(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+    arguments: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+    return step(**arguments)
 
 
 def parser() -> argparse.ArgumentParser:

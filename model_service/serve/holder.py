@@ -27,7 +27,9 @@ class Served:
     def __init__(self, models: str, version: str) -> None:
         self._classifier = Classifier(models, version, hint="LATENCY")
         self.version = version
-        probabilities = self._classifier.probabilities(np.zeros((self._classifier.size, self._classifier.size, 3), np.uint8))
+        probabilities = self._classifier.probabilities(
+            np.zeros((self._classifier.size, self._classifier.size, 3), np.uint8)
+        )
         if not abs(float(probabilities.sum()) - 1) < 1e-3:  # also true for NaN
             raise BadModel(f"model {version} gives no probabilities: they sum to {probabilities.sum()}")
 

@@ -47,4 +47,3 @@ def shard_groups(shards: list[str], most: int = 256) -> list[list[str]]:
     """Shards dealt out to at most `most` tasks of nearly equal size."""
     n = min(most, len(shards))
     return [shards[i::n] for i in range(n)]
-

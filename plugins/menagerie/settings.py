@@ -94,4 +94,3 @@ def _seconds(key: str, text: str) -> float:
 
 def _wrong(key: str, value: str, wanted: str) -> SettingsError:
     return SettingsError(f"MENAGERIE_{key} is {value!r}; set it to {wanted}")
-

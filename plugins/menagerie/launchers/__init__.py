@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from menagerie.launchers.local import LocalStepOperator
 from menagerie_contract import Step
+
+from menagerie.launchers.local import LocalStepOperator
 
 
 def launch(step: Step, **task: Any) -> LocalStepOperator:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import os
 import signal
 import subprocess
 from collections.abc import Sequence
 from typing import Any
 
+import menagerie_contract as contract
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, BaseOperator
 
-import menagerie_contract as contract
 from menagerie import documents
 from menagerie.settings import settings
 
@@ -90,7 +91,9 @@ class LocalStepOperator(BaseOperator):
             return AirflowException(f"{step.name} was killed by {name}{hint}; a retry starts it again")
         if result is not None and result["status"] == "failed":
             error = result["error"]
-            text = f"{step.name} failed: {error['message']}" + (f"\nRemedy: {error['remedy']}" if error["remedy"] else "")
+            text = f"{step.name} failed: {error['message']}" + (
+                f"\nRemedy: {error['remedy']}" if error["remedy"] else ""
+            )
             return AirflowException(text) if error["retry"] else AirflowFailException(text)
         last = "\n".join(tail) or "(it said nothing)"
         return AirflowException(f"{step.name} ended with code {code} and without a result. Its last words:\n{last}")
@@ -104,7 +107,5 @@ def _environment() -> dict[str, str]:
 
 
 def _signal_group(process: subprocess.Popen[str], number: signal.Signals) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, number)
-    except ProcessLookupError:
-        pass

@@ -1,0 +1,132 @@
+"""The four buckets in a folder, pictures to put there, and the steps that work on them."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import menagerie_contract as contract
+import pyarrow.parquet as pq
+from PIL import Image
+
+from model_service import batches, registry
+from model_service.sort import sort
+from model_service.storage import open_store
+from tests.model_service.tiny_model import save_tiny_model
+
+# A picture of class i is a square of colour i, which is what the tiny model looks at.
+CLASSES = ["cat", "dog", "zebra"]
+COLOURS = {"cat": (230, 20, 20), "dog": (20, 200, 20), "zebra": (20, 20, 230)}
+
+
+@dataclass(frozen=True)
+class Buckets:
+    root: Path
+
+    @property
+    def source(self) -> str:
+        return f"file://{self.root}/animals_all"
+
+    @property
+    def to_predict(self) -> str:
+        return f"file://{self.root}/animals_to_predict"
+
+    @property
+    def models(self) -> str:
+        return f"file://{self.root}/animals_models"
+
+    @property
+    def predicted(self) -> str:
+        return f"file://{self.root}/animals_predicted"
+
+    @property
+    def arrivals(self) -> Path:
+        return self.root / "animals_all"
+
+    def put(self, name: str, data: bytes) -> Path:
+        path = self.arrivals / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        return path
+
+    def put_squares(self, per_class: int, first: int = 1, labels: list[str] = CLASSES) -> None:
+        """`<label>_<n>.jpg` for n from `first`, no two with the same content."""
+        for label in labels:
+            for n in range(first, first + per_class):
+                self.put(f"{label}_{n}.jpg", square(label, n))
+
+    def sort_step(self, run: str = "r1", **arguments: Any) -> contract.Sort:
+        return contract.Sort(
+            run=run,
+            models=self.models,
+            result=contract.result(self.models, run, "sort"),
+            source=self.source,
+            to_predict=self.to_predict,
+            **arguments,
+        )
+
+    def sorted(self, run: str = "r1", **arguments: Any) -> dict[str, Any]:
+        """Sort what arrived; its counts."""
+        return sort(self.sort_step(run, **arguments)).counts
+
+    def manifest(self, run: str = "r1") -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = batches.manifest(self.models, run).to_pylist()
+        return rows
+
+    def shards(self, run: str = "r1") -> tuple[str, ...]:
+        return tuple(uri for split in contract.SPLITS for uri in batches.shards(self.models, run, split))
+
+    def tree(self, bucket: str, prefix: str = "") -> dict[str, bytes]:
+        """Every object of a bucket."""
+        store = open_store(bucket)
+        return {blob.name: store.read(blob.name) for blob in store.list(prefix)}
+
+    def save_model(
+        self,
+        version: str,
+        classes: list[str] = CLASSES,
+        bias: list[float] | None = None,
+        trained_on: tuple[str, ...] = (),
+    ) -> None:
+        """A tiny model that knows colours, with the part of the card that says what it was trained on."""
+        scratch = self.root / f"scratch-{version}"
+        scratch.mkdir()
+        card = save_tiny_model(f"file://{scratch}", version, classes, bias)
+        onnx = registry.load(f"file://{scratch}", version, "model.onnx")
+        card |= {"data": {"shards": dict.fromkeys(trained_on, "")}}
+        registry.save(self.models, version, {"model.onnx": onnx}, card)
+
+
+def make_buckets(root: Path) -> Buckets:
+    for name in ("animals_all", "animals_to_predict", "animals_models", "animals_predicted"):
+        (root / name).mkdir()
+    return Buckets(root)
+
+
+def square(label: str, n: int = 0, side: int = 48) -> bytes:
+    """A JPEG of the label's colour; n makes the content another one."""
+    image = Image.new("RGB", (side, side), COLOURS[label])
+    image.putpixel((n % side, n // side % side), (255, 255, 255))
+    return encoded(image, "JPEG", quality=95)
+
+
+def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
+    out = io.BytesIO()
+    image.save(out, kind, **options)
+    return out.getvalue()
+
+
+def local(uri: str) -> Path:
+    return Path(uri.removeprefix("file://"))
+
+
+def read_json(uri: str) -> Any:
+    return json.loads(local(uri).read_bytes())
+
+
+def read_rows(uri: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = pq.read_table(local(uri)).to_pylist()
+    return rows

@@ -1,0 +1,396 @@
+"""sort: what arrives is read once, packed, or put aside with a reason; what is wrong is said clearly."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import menagerie_contract as contract
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from demo.pictures.broken import BOMB_SIDE, bomb
+from model_service import batches, labels
+from model_service.errors import StepError
+from model_service.shards import read_shard
+from model_service.sort import sort
+from model_service.storage import BucketMissing
+from tests.model_service.buckets import CLASSES, Buckets, encoded, local, make_buckets, square
+
+REPOSITORY = Path(__file__).parents[2]
+JPEG = square("cat", 9_999)
+
+
+@pytest.fixture
+def buckets(tmp_path: Path) -> Buckets:
+    return make_buckets(tmp_path)
+
+
+def quarantined(buckets: Buckets) -> dict[str, bytes]:
+    return buckets.tree(buckets.source, f"{contract.QUARANTINE}/")
+
+
+# The road of a good picture
+
+
+def test_every_new_picture_is_copied_packed_and_written_down(buckets: Buckets) -> None:
+    buckets.put_squares(4)
+    outcome = sort(buckets.sort_step(holdout=0.5))
+    rows = buckets.manifest()
+    splits = {split: sum(row["split"] == split for row in rows) for split in contract.SPLITS}
+    assert outcome.counts == {
+        "new": 12,
+        "packed": 12,
+        "duplicates": 0,
+        "quarantined": {},
+        "classes": {"cat": 4, "dog": 4, "zebra": 4},
+        "splits": splits,
+        "bytes": sum(path.stat().st_size for path in buckets.arrivals.iterdir()),
+        "batches": 1,
+    }
+    assert outcome.outputs == {
+        "batch": "r1",
+        "shards": [contract.shard(buckets.models, "r1", split, 0) for split in contract.SPLITS],
+    }
+    assert outcome.message == "12 new: 12 packed, 0 quarantined"
+    assert [row["uri"] for row in rows] == [
+        f"{buckets.source}/{path.name}" for path in sorted(buckets.arrivals.iterdir())
+    ]
+
+
+def test_a_manifest_row_leads_to_the_picture_in_its_shard(buckets: Buckets) -> None:
+    buckets.put_squares(3)
+    buckets.sorted(holdout=0.5)
+    for row in buckets.manifest():
+        data = local(row["uri"]).read_bytes()
+        assert (row["status"], row["size"], row["reason"], row["text"]) == ("packed", len(data), None, None)
+        assert row["split"] == labels.split_of(row["sha256"], 0.5)
+        shard = local(f"{contract.batches(buckets.models)}/r1/{row['shard']}")
+        (sample,) = [sample for sample in read_shard(shard) if sample.key == row["key"]]
+        assert shard.read_bytes()[row["offset"] :].startswith(sample.jpeg)
+        assert sample.meta == {name: row[name] for name in ("uri", "generation", "sha256", "label", "split")}
+        with Image.open(io.BytesIO(sample.jpeg)) as picture:
+            assert picture.size == (row["width"], row["height"]) == (48, 48)
+
+
+def test_people_find_a_copy_under_the_label(buckets: Buckets) -> None:
+    buckets.put("2026/Polar Bear_1.JPG", JPEG)
+    buckets.sorted()
+    (row,) = buckets.manifest()
+    assert buckets.tree(buckets.to_predict) == {f"polar_bear/Polar Bear_1.{row['sha256'][:10]}.jpg": JPEG}
+
+
+def test_the_folder_can_tell_the_label(buckets: Buckets) -> None:
+    buckets.put("zoo/cat/1.jpg", square("cat"))
+    buckets.put("zoo/dog/cat_1.jpg", square("dog"))
+    assert buckets.sorted(label_rule="folder")["classes"] == {"cat": 1, "dog": 1}
+
+
+def test_the_same_content_is_packed_once(buckets: Buckets) -> None:
+    for name in ("a/cat_1.jpg", "b/cat_1.jpg", "cat_2.jpg"):
+        buckets.put(name, JPEG)
+    buckets.put("cat_3.jpg", square("cat", 3))
+    counts = buckets.sorted()
+    assert (counts["new"], counts["packed"], counts["duplicates"]) == (4, 2, 2)
+    assert [row["status"] for row in buckets.manifest()] == ["packed", "duplicate", "duplicate", "packed"]
+    assert sum(len(list(read_shard(local(uri)))) for uri in buckets.shards()) == 2
+
+
+def test_shards_are_closed_at_their_size_and_hashed(buckets: Buckets) -> None:
+    buckets.put_squares(4)
+    buckets.sorted(holdout=0.0, shard_megabytes=0.01)
+    assert len(buckets.shards()) > 2
+    assert {contract.shard(buckets.models, "r1", "train", i) for i in range(len(buckets.shards()))} == set(
+        buckets.shards()
+    )
+    assert batches.digests(buckets.models, buckets.shards()) == batches.shards(buckets.models, "r1", "train")
+
+
+def test_names_of_any_kind(buckets: Buckets) -> None:
+    names = [
+        "-option_1.jpg",
+        "100%25_2.jpg",
+        "new\nline_3.jpg",
+        "🐈/кот_4.jpg",
+        "'q' \"_5.jpg",
+        "#a?b=c_6.jpg",
+        ".hid_7.jpg",
+    ]
+    for n, name in enumerate(names):
+        buckets.put(name, square("cat", n))
+    assert buckets.sorted()["packed"] == len(names)
+    assert {row["uri"].removeprefix(f"{buckets.source}/") for row in buckets.manifest()} == set(names)
+
+
+def test_a_name_that_is_not_utf_8_is_skipped_and_said(buckets: Buckets, caplog: pytest.LogCaptureFixture) -> None:
+    buckets.put("cat_1.jpg", JPEG)
+    Path(os.fsdecode(os.fsencode(buckets.arrivals) + b"/cat_\xff.jpg")).write_bytes(square("cat", 2))
+    assert buckets.sorted()["new"] == 1
+    assert "is not UTF-8; rename it" in caplog.text
+
+
+def test_the_longest_names_that_a_folder_can_have(buckets: Buckets) -> None:
+    buckets.put("k" * 249 + "_1.jpg", JPEG)
+    buckets.put("x" * 251 + ".txt", b"no picture")
+    counts = buckets.sorted(max_bad=1.0)
+    assert (counts["packed"], counts["quarantined"]) == (1, {"not-an-image": 1})
+
+
+# What is new
+
+
+def test_nothing_new_is_said_in_a_moment_and_writes_no_batch(buckets: Buckets) -> None:
+    buckets.put_squares(2)
+    buckets.sorted("r1")
+    before = buckets.tree(buckets.models)
+    outcome = sort(buckets.sort_step("r2"))
+    assert (outcome.counts, outcome.outputs) == ({"new": 0, "batches": 1}, {"batch": None, "shards": []})
+    assert outcome.message == f"nothing new in {buckets.source}"
+    assert buckets.tree(buckets.models) == before
+
+
+def test_only_what_is_new_is_sorted(buckets: Buckets) -> None:
+    buckets.put_squares(2)
+    buckets.sorted("r1")
+    buckets.put_squares(1, first=3)
+    counts = buckets.sorted("r2")
+    assert (counts["new"], counts["batches"]) == (3, 2)
+    assert {Path(row["uri"]).name for row in buckets.manifest("r2")} == {"cat_3.jpg", "dog_3.jpg", "zebra_3.jpg"}
+
+
+def test_a_picture_that_was_replaced_is_new_again(buckets: Buckets) -> None:
+    buckets.put_squares(2)
+    buckets.sorted("r1")
+    buckets.put("cat_1.jpg", square("cat", 77))
+    assert buckets.sorted("r2")["new"] == 1
+
+
+def test_the_same_run_again_changes_nothing(buckets: Buckets) -> None:
+    buckets.put_squares(2)
+    first = sort(buckets.sort_step())
+    before = buckets.tree(buckets.models), buckets.tree(buckets.to_predict)
+    assert sort(buckets.sort_step()) == first
+    assert (buckets.tree(buckets.models), buckets.tree(buckets.to_predict)) == before
+
+
+def test_a_batch_that_is_finished_stays_as_it_is_when_its_source_changes(buckets: Buckets) -> None:
+    """The manifest is the commit: an attempt that was killed after it may come again much later."""
+    buckets.put_squares(2)
+    first = sort(buckets.sort_step())
+    before = buckets.tree(buckets.models)
+    (buckets.arrivals / "cat_1.jpg").unlink()
+    buckets.put("dog_1.jpg", square("dog", 55))
+    assert sort(buckets.sort_step()) == first
+    assert buckets.tree(buckets.models) == before
+
+
+def test_killed_between_manifest_and_ledger_the_next_run_does_not_sort_again(buckets: Buckets) -> None:
+    buckets.put_squares(2)
+    buckets.sorted("r1")
+    entry = local(f"{contract.ledger(buckets.models)}/r1.parquet")
+    was = entry.read_bytes()
+    entry.unlink()
+    assert buckets.sorted("r2") == {"new": 0, "batches": 1}
+    assert entry.read_bytes() == was
+
+
+def test_a_plan_left_behind_does_not_sort_again_what_another_run_has_sorted(buckets: Buckets) -> None:
+    buckets.put_squares(4, labels=["cat"])
+    buckets.put("text_1.jpg", b"text")
+    with pytest.raises(StepError):
+        buckets.sorted("r1", max_bad=0.0)
+    assert buckets.sorted("r2")["packed"] == 4
+    assert buckets.sorted("r1", max_bad=0.0) == {"new": 0, "batches": 1}
+
+
+def test_a_picture_that_vanishes_after_the_plan_is_written_down_and_not_blamed(buckets: Buckets) -> None:
+    buckets.put_squares(2)
+    buckets.put("text_1.jpg", b"text")
+    with pytest.raises(StepError):
+        buckets.sorted(max_bad=0.0)
+    (buckets.arrivals / "text_1.jpg").unlink()
+    counts = buckets.sorted(max_bad=0.0)
+    assert (counts["packed"], counts["quarantined"]) == (6, {"vanished": 1})
+
+
+# Bad input
+
+
+BAD: dict[str, tuple[str, bytes, str]] = {
+    "text named .jpg": ("cat_901.jpg", b"This is no picture.\n" * 9, "not-an-image"),
+    "zero bytes": ("dog_902.jpg", b"", "not-an-image"),
+    "truncated": ("zebra_903.jpg", encoded(Image.effect_noise((200, 200), 90), "JPEG")[:4000], "truncated"),
+    "bomb": ("cat_904.png", bomb(), "bomb"),
+    "no label": ("905.jpg", JPEG, "no-label"),
+    "unknown extension": ("cat_906.xyz", JPEG, "not-an-image"),
+    "no extension": ("cat_907", JPEG, "not-an-image"),
+    "too small": ("cat_908.png", encoded(Image.new("RGB", (31, 400)), "PNG"), "too-small"),
+    "too many bytes": ("cat_909.bmp", encoded(Image.new("RGB", (200, 200)), "BMP"), "too-large"),
+    "in a folder": ("deep/Кот/cat_910.jpg", b"\xff\xd8\xff", "not-an-image"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_bad_picture_is_put_aside_with_a_reason_of_one_line(buckets: Buckets, case: str) -> None:
+    name, data, reason = BAD[case]
+    path = buckets.put(name, data)
+    buckets.put_squares(2)
+    counts = buckets.sorted(max_megabytes=0.11)
+    assert (counts["packed"], counts["quarantined"]) == (6, {reason: 1})
+    (row,) = [row for row in buckets.manifest() if row["status"] == "quarantined"]
+    assert (row["uri"], row["reason"], row["shard"]) == (f"{buckets.source}/{name}", reason, None)
+    put_aside = f"{contract.QUARANTINE}/{reason}/{name}"
+    found = quarantined(buckets)
+    assert sorted(found) == [put_aside, f"{put_aside}.json"]
+    assert found[put_aside] == data
+    note = json.loads(found[f"{put_aside}.json"])
+    assert note == {
+        "name": name,
+        "generation": row["generation"],
+        "bytes": len(data),
+        "reason": reason,
+        "text": row["text"],
+    }
+    assert note["text"].count("\n") == 0 < len(note["text"])
+    assert path.read_bytes() == data, "the source is never touched"
+    assert not any(Path(copy).name.startswith(path.stem) for copy in buckets.tree(buckets.to_predict))
+
+
+def put_bad(buckets: Buckets) -> None:
+    for name, data, _ in BAD.values():
+        buckets.put(name, data)
+
+
+def test_below_the_threshold_a_run_is_green(buckets: Buckets) -> None:
+    put_bad(buckets)
+    buckets.put_squares(14)
+    counts = buckets.sorted(max_megabytes=0.11)  # 10 of 52 are bad
+    assert counts["packed"] == 42
+    assert counts["quarantined"] == {
+        "bomb": 1,
+        "no-label": 1,
+        "not-an-image": 5,
+        "too-large": 1,
+        "too-small": 1,
+        "truncated": 1,
+    }
+
+
+def test_above_the_threshold_a_run_fails_with_the_counts_and_commits_nothing(buckets: Buckets) -> None:
+    put_bad(buckets)
+    buckets.put_squares(13)
+    arrived = {path: path.read_bytes() for path in buckets.arrivals.rglob("*") if path.is_file()}
+    with pytest.raises(StepError) as failed:
+        buckets.sorted(max_megabytes=0.11)
+    assert failed.value.message == (
+        "10 of 49 new pictures cannot be used (20%, allowed are 20%): "
+        "1 bomb, 1 no-label, 5 not-an-image, 1 too-large, 1 too-small, 1 truncated"
+    )
+    assert f"{buckets.source}/{contract.QUARANTINE}/" in failed.value.remedy
+    assert "max_bad" in failed.value.remedy
+    assert not failed.value.retry
+    assert set(buckets.tree(buckets.models)) == {"batches/r1/plan.parquet"}, "no shard, no manifest, no ledger"
+    assert batches.finished(buckets.models) == []
+    assert len(quarantined(buckets)) == 2 * len(BAD), "a person can look at what was wrong"
+    assert {path: path.read_bytes() for path in arrived} == arrived
+    assert buckets.sorted("r2", max_megabytes=0.11, max_bad=0.21)["packed"] == 39, "and nothing was lost"
+
+
+def test_exactly_the_threshold_is_allowed(buckets: Buckets) -> None:
+    buckets.put_squares(4, labels=["cat"])
+    buckets.put("dog_1.jpg", b"text")
+    assert buckets.sorted(max_bad=0.2)["quarantined"] == {"not-an-image": 1}
+
+
+def test_another_bad_content_under_the_same_name_is_put_aside_beside_the_first(buckets: Buckets) -> None:
+    for run, data in (("r1", b"one"), ("r2", b"two")):
+        buckets.put("cat_1.jpg", data)
+        buckets.sorted(run, max_bad=1.0)
+    kept = {name: data for name, data in quarantined(buckets).items() if not name.endswith(".json")}
+    assert sorted(kept.values()) == [b"one", b"two"]
+    assert len(quarantined(buckets)) == 4
+
+
+def test_what_was_put_aside_is_not_sorted(buckets: Buckets) -> None:
+    buckets.put_squares(2)
+    buckets.put("cat_9.jpg", b"text")
+    buckets.sorted("r1")
+    assert buckets.sorted("r2")["new"] == 0
+
+
+# Wrong places
+
+
+def test_no_pictures_at_all_names_the_setting(buckets: Buckets) -> None:
+    with pytest.raises(StepError, match=f"no pictures at all in {buckets.source}") as failed:
+        buckets.sorted()
+    assert "MENAGERIE_BUCKETS" in failed.value.remedy
+    assert buckets.tree(buckets.models) == {}
+
+
+@pytest.mark.parametrize("missing", ["animals_all", "animals_to_predict", "animals_models"])
+def test_a_missing_bucket_names_the_setting(buckets: Buckets, missing: str) -> None:
+    buckets.put_squares(1)
+    (buckets.root / missing).rename(buckets.root / "elsewhere")
+    with pytest.raises(BucketMissing, match=missing) as failed:
+        buckets.sorted()
+    assert "MENAGERIE_BUCKETS" in failed.value.remedy
+    assert not (buckets.root / missing).exists()
+
+
+def test_a_bucket_that_is_none_names_the_setting(buckets: Buckets) -> None:
+    step = contract.Sort(
+        run="r1", models=buckets.models, result="", source="animals_all", to_predict=buckets.to_predict
+    )
+    with pytest.raises(StepError, match="'animals_all' is not a bucket") as failed:
+        sort(step)
+    assert "MENAGERIE_BUCKETS" in failed.value.remedy
+
+
+def test_an_unreadable_folder_is_named() -> None:
+    """As a user who is not root, whom no permission stops."""
+    with tempfile.TemporaryDirectory() as folder:
+        buckets = make_buckets(Path(folder))
+        buckets.put_squares(1)
+        Path(folder).chmod(0o755)
+        buckets.arrivals.chmod(0o000)
+        code = f"""
+            import os, sys
+            sys.path.insert(0, "plugins")
+            from model_service.__main__ import main
+            import model_service.sort, model_service.storage.folder
+            os.geteuid() or os.setuid(65534)
+            sys.exit(main({buckets.sort_step().argv()!r}))
+        """
+        refused = subprocess.run(
+            [sys.executable, "-c", textwrap.dedent(code)], cwd=REPOSITORY, capture_output=True, text=True, check=False
+        )
+        buckets.arrivals.chmod(0o755)
+    output = refused.stdout + refused.stderr
+    assert refused.returncode == 1
+    assert f"{buckets.source} may not be read" in output
+    assert str(buckets.arrivals) in output
+
+
+def test_rows_have_the_manifests_schema(buckets: Buckets) -> None:
+    buckets.put_squares(1)
+    buckets.put("text_1.jpg", b"text")
+    buckets.sorted(max_bad=1.0)
+    table = pq.read_table(local(contract.manifest(buckets.models, "r1")))
+    assert table.schema.remove_metadata() == batches.MANIFEST
+    packed: list[dict[str, Any]] = [row for row in table.to_pylist() if row["status"] == "packed"]
+    assert {row["label"] for row in packed} == set(CLASSES)
+    assert len({row["key"] for row in packed}) == len(packed)
+
+
+def test_the_bomb_is_as_large_as_it_is_said_to_be() -> None:
+    with Image.open(io.BytesIO(bomb())) as picture:
+        assert picture.size == (BOMB_SIDE, BOMB_SIDE) == (30_000, 30_000)

@@ -1,0 +1,45 @@
+"""An Airflow of the tests' own: a temporary AIRFLOW_HOME, this checkout's dags and plugins, buckets in a folder.
+
+Airflow and Menagerie read their variables once: import this before either of them.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import socket
+import tempfile
+from pathlib import Path
+
+REPO = Path(__file__).resolve().parents[2]
+MODEL_PYTHON = REPO / ".menagerie/venv/model/bin/python"
+HOME = Path(tempfile.mkdtemp(prefix="menagerie-airflow-"))
+BUCKETS = HOME / "buckets"
+SITE = HOME / "site/site.json"
+
+
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+    return port
+
+
+SITE_URL = f"http://127.0.0.1:{_free_port()}"
+
+for name in list(os.environ):
+    if name.startswith(("AIRFLOW", "MENAGERIE_")):
+        del os.environ[name]
+os.environ |= {
+    "AIRFLOW_HOME": str(HOME),
+    "AIRFLOW__CORE__DAGS_FOLDER": str(REPO / "dags"),
+    "AIRFLOW__CORE__PLUGINS_FOLDER": str(REPO / "plugins"),
+    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    "MENAGERIE_BUCKETS": f"file://{BUCKETS}/",
+    "MENAGERIE_SITE": f"file://{SITE}",
+    "MENAGERIE_SITE_URL": SITE_URL,
+    "MENAGERIE_RETRY_DELAY": "0",
+    "OMP_NUM_THREADS": "1",
+}
+atexit.register(shutil.rmtree, HOME, ignore_errors=True)

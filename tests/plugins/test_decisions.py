@@ -1,0 +1,81 @@
+"""Which way a run goes, as tables."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from menagerie.decisions import Retrain, after_evaluate, after_judge, after_sort, shard_groups
+
+NONE_EVER = {"new": 0, "batches": 0}
+NOTHING_NEW = {"new": 0, "batches": 3}
+ONLY_BAD_ONES = {"new": 2, "packed": 0, "batches": 3}
+FIVE_NEW = {"new": 5, "packed": 5, "batches": 3}
+
+
+@pytest.mark.parametrize(
+    ("counts", "champion", "retrain", "task"),
+    [
+        (FIVE_NEW, None, "when-needed", "train"),
+        (FIVE_NEW, None, "always", "train"),
+        (FIVE_NEW, None, "never", "keep_champion"),
+        (FIVE_NEW, "v1", "when-needed", "plan_predict"),
+        (FIVE_NEW, "v1", "always", "plan_predict"),
+        (FIVE_NEW, "v1", "never", "plan_predict"),
+        (NOTHING_NEW, "v1", "when-needed", "nothing_new"),
+        (NOTHING_NEW, "v1", "never", "nothing_new"),
+        (NOTHING_NEW, "v1", "always", "train"),
+        (NOTHING_NEW, None, "when-needed", "train"),  # the run that sorted them failed before it trained
+        (ONLY_BAD_ONES, "v1", "when-needed", "nothing_new"),
+        (ONLY_BAD_ONES, "v1", "always", "train"),
+        (NONE_EVER, None, "when-needed", "nothing_new"),
+        (NONE_EVER, None, "always", "nothing_new"),
+    ],
+)
+def test_after_sort(counts: dict[str, Any], champion: str | None, retrain: Retrain, task: str) -> None:
+    assert after_sort(counts, champion, retrain).task == task
+
+
+def test_after_sort_says_why() -> None:
+    assert after_sort(FIVE_NEW, "v1", "never").why == "5 new pictures for v1"
+    assert after_sort(NOTHING_NEW, "v1", "never").why == "nothing new arrived"
+    assert after_sort(FIVE_NEW, None, "never").why.endswith("retrain=never forbids to train the first one")
+
+
+@pytest.mark.parametrize(
+    ("needed", "retrain", "task", "why"),
+    [
+        (True, "when-needed", "train", "accuracy 0.61; new class: okapi"),
+        (False, "when-needed", "keep_champion", "no threshold was crossed"),
+        (True, "always", "train", "retrain=always"),
+        (False, "always", "train", "retrain=always"),
+        (True, "never", "keep_champion", "retrain=never"),
+        (False, "never", "keep_champion", "retrain=never"),
+    ],
+)
+def test_after_evaluate(needed: bool, retrain: Retrain, task: str, why: str) -> None:
+    reasons = ["accuracy 0.61", "new class: okapi"] if needed else []
+    assert after_evaluate(needed, reasons, retrain) == (task, why)
+
+
+def test_after_judge() -> None:
+    assert after_judge(True, "the candidate wins") == ("promote", "the candidate wins")
+    assert after_judge(False, "the champion stays") == ("keep_champion", "the champion stays")
+
+
+@pytest.mark.parametrize(
+    ("shards", "most", "sizes"),
+    [
+        (0, 4, []),
+        (1, 4, [1]),
+        (4, 4, [1] * 4),
+        (5, 4, [2, 1, 1, 1]),
+        (11, 4, [3, 3, 3, 2]),
+        (1000, 256, [4] * 232 + [3] * 24),
+    ],
+)
+def test_shards_are_dealt_out_evenly_and_each_once(shards: int, most: int, sizes: list[int]) -> None:
+    names = [f"shard-{i}" for i in range(shards)]
+    groups = shard_groups(names, most)
+    assert [len(group) for group in groups] == sizes
+    assert sorted(name for group in groups for name in group) == sorted(names)

@@ -1,0 +1,173 @@
+"""The contract: a step's command line both ways, its help, its version and the bucket layout."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import subprocess
+import sys
+import typing
+from pathlib import Path
+from typing import Any, Literal
+
+import menagerie_contract as contract
+import pytest
+from menagerie_contract import ContractError, Step
+
+STEPS = sorted(contract.STEPS)
+ODD = [
+    "",
+    " ",
+    "two words",
+    "-x",
+    "--run=other",
+    "--x--",
+    "=",
+    "a=b",
+    "100%",
+    "%(prog)s",
+    "$HOME `id`",
+    "new\nline",
+    "Кот/🐈",
+    "'\"",
+]
+
+
+def example(step: type[Step], text: str = "text") -> Step:
+    """A step with every field set to something else than its default."""
+    hints = typing.get_type_hints(step)
+    values: dict[str, Any] = {}
+    for field in dataclasses.fields(step):
+        hint = hints[field.name]
+        if field.name == "contract":
+            continue
+        if typing.get_origin(hint) is Literal:
+            values[field.name] = next(choice for choice in typing.get_args(hint) if choice != field.default)
+        elif typing.get_origin(hint) is tuple:
+            values[field.name] = (f"{text} 1", text)
+        else:
+            values[field.name] = {str: text, int: -7, float: 1.5e-7}[hint]
+    return step(**values)
+
+
+@pytest.mark.parametrize("text", ODD)
+@pytest.mark.parametrize("name", STEPS)
+def test_a_step_comes_back_from_its_own_command_line(name: str, text: str) -> None:
+    step = example(contract.STEPS[name], text)
+    assert contract.parse(step.argv()) == step
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_what_is_not_said_has_its_default(name: str) -> None:
+    step = contract.STEPS[name]
+    required = [f.name for f in dataclasses.fields(step) if f.default is dataclasses.MISSING]
+    short = contract.parse([name, *(f"--{field.replace('_', '-')}=x" for field in required)])
+    for field in dataclasses.fields(step):
+        if field.name not in required:
+            assert getattr(short, field.name) == field.default
+
+
+def test_a_command_line_is_plain_to_read() -> None:
+    step = contract.Judge(run="r1", models="gs://m", result="gs://m/runs/r1/judge.json", candidate="v2")
+    assert step.argv() == [
+        "judge",
+        "--contract=1",
+        "--run=r1",
+        "--models=gs://m",
+        "--result=gs://m/runs/r1/judge.json",
+        "--candidate=v2",
+        "--champion=",
+        "--min-gain=0.0",
+    ]
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_another_version_of_the_contract_is_refused_naming_both(name: str) -> None:
+    step = dataclasses.replace(example(contract.STEPS[name]), contract="27")
+    with pytest.raises(ContractError, match=rf"contract {contract.VERSION}\b.*'27'.*one release"):
+        contract.parse(step.argv())
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_each_missing_argument_is_named(name: str) -> None:
+    for field in dataclasses.fields(contract.STEPS[name]):
+        if field.default is dataclasses.MISSING:
+            option = f"--{field.name.replace('_', '-')}"
+            argv = [word for word in example(contract.STEPS[name]).argv() if not word.startswith(f"{option}=")]
+            with pytest.raises(ContractError, match=rf"required: {option}\n.* {name} --help"):
+                contract.parse(argv)
+
+
+@pytest.mark.parametrize(
+    ("argv", "complaint"),
+    [
+        ([], "STEP"),
+        (["fly"], "'fly'"),
+        ([*example(contract.Train).argv(), "--wings=2"], "--wings=2"),
+        ([*example(contract.Train).argv(), "--epoch=2"], "--epoch=2"),  # abbreviations are no arguments
+        ([*example(contract.Train).argv(), "--epochs=many"], "argument --epochs: invalid int value: 'many'"),
+        ([*example(contract.Sort).argv(), "--label-rule=magic"], "argument --label-rule: invalid choice: 'magic'"),
+        ([*example(contract.Sort).argv(), "stray"], "stray"),
+    ],
+)
+def test_a_wrong_command_line_is_refused_with_the_culprit(argv: list[str], complaint: str) -> None:
+    with pytest.raises(ContractError, match=re.escape(complaint)):
+        contract.parse(argv)
+
+
+def test_help_lists_every_step(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        contract.parse(["--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert ended.value.code == 0
+    for name, step in contract.STEPS.items():
+        assert f"{name} {step.__doc__}" in text
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_help_lists_every_field_with_its_text_and_default(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        contract.parse([name, "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    assert ended.value.code == 0
+    for field in dataclasses.fields(contract.STEPS[name]):
+        assert f"--{field.name.replace('_', '-')} " in text
+        assert field.metadata["doc"] in text
+        if field.default not in (dataclasses.MISSING, ""):
+            assert f"{field.metadata['doc']} (default: {field.default})" in text
+
+
+def test_it_needs_the_standard_library_only() -> None:
+    plugins = Path(__file__).parents[1] / "plugins"
+    code = f"import sys; sys.path.insert(0, {str(plugins)!r}); import menagerie_contract as c; print(len(c.STEPS))"
+    bare = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=True)
+    assert bare.stdout == f"{len(STEPS)}\n"
+
+
+def test_everything_has_its_place() -> None:
+    m, p = "gs://animals_models", "gs://animals_predicted"
+    assert contract.batches(m) == "gs://animals_models/batches"
+    assert contract.manifest(m, "r1") == "gs://animals_models/batches/r1/manifest.parquet"
+    assert contract.plan(m, "r1") == "gs://animals_models/batches/r1/plan.parquet"
+    assert contract.shard(m, "r1", "train", 7) == "gs://animals_models/batches/r1/train-00007.tar"
+    assert contract.ledger(m) == "gs://animals_models/ledger"
+    assert contract.model(m, "v1") == "gs://animals_models/resnet34/v1"
+    assert contract.champion(m) == "gs://animals_models/resnet34/champion.json"
+    assert contract.verdict(m, "r1") == "gs://animals_models/runs/r1/verdict.json"
+    assert contract.result(m, "r1", "sort") == "gs://animals_models/runs/r1/sort.json"
+    assert contract.predictions(p, "r1", 3) == "gs://animals_predicted/r1/predictions-00003.parquet"
+    assert contract.metrics(p, "r1") == "gs://animals_predicted/r1/metrics.json"
+    assert contract.report(p, "r1") == "gs://animals_predicted/r1/report.html"
+
+
+@pytest.mark.parametrize(
+    ("run_id", "name"),
+    [
+        ("manual__2026-11-21T06:31:00+00:00", "manual__2026-11-21T06-31-00-00-00"),
+        ("a/../b c", "a-..-b-c"),
+        ("Кот\n", "----"),
+        ("plain_1.2-3", "plain_1.2-3"),
+    ],
+)
+def test_a_run_name_is_one_component_of_a_path(run_id: str, name: str) -> None:
+    assert contract.run_name(run_id) == name
