@@ -100,20 +100,23 @@ def build(data: Dataset, step: contract.Train) -> tuple[Learner, str]:
 
 def fit(learn: Learner, step: contract.Train, *, pretrained: bool) -> list[dict[str, float]]:
     """One cycle; with pretrained weights the new head first learns for an epoch alone. Returns a row an epoch."""
+    rows: list[Any] = []
+
+    def cycle(epochs: int, rate: float | slice) -> None:
+        learn.fit_one_cycle(epochs, rate, cbs=[_Tell()])
+        rows.extend(learn.recorder.values)  # of this cycle alone
+
     with learn.no_bar(), learn.no_logging(), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # fastai 2.8 on the newest torch: nothing a user can act on
         if pretrained:
             learn.freeze()
-            learn.fit_one_cycle(1, step.learning_rate, cbs=[_Tell(step.epochs + 1)])
-            learn.unfreeze()
-            learn.fit_one_cycle(step.epochs, slice(step.learning_rate / 30, step.learning_rate / 3), cbs=[_Tell(0)])
-        else:
-            learn.unfreeze()
-            learn.fit_one_cycle(step.epochs, step.learning_rate, cbs=[_Tell(step.epochs)])
+            cycle(1, step.learning_rate)
+        learn.unfreeze()
+        # Pretrained layers move less, the earlier the less (Howard & Ruder 2018, arXiv:1801.06146).
+        cycle(step.epochs, slice(step.learning_rate / 30, step.learning_rate / 3) if pretrained else step.learning_rate)
     names = ("train_loss", "valid_loss", "accuracy")
     return [
-        {"epoch": n, **dict(zip(names, (float(v) for v in values), strict=True))}
-        for n, values in enumerate(learn.recorder.values, 1)
+        {"epoch": n, **dict(zip(names, (float(v) for v in values), strict=True))} for n, values in enumerate(rows, 1)
     ]
 
 
@@ -141,9 +144,6 @@ class _Tell(Callback):  # type: ignore[misc]  # fastai has no types
     """A line at most every 5 seconds and one an epoch: how far, how good, how fast, how long."""
 
     order = 60  # after the recorder
-
-    def __init__(self, epochs: int) -> None:
-        self._epochs = epochs
 
     def before_fit(self) -> None:
         self._start = self._last = time.monotonic()

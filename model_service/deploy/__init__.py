@@ -7,13 +7,12 @@ import time
 
 from menagerie_contract import Deploy
 
-from model_service import registry
+from model_service import registry, site
 from model_service.deploy import local
 from model_service.deploy.website import Answer, Website, smoke_picture
 from model_service.errors import StepError
 from model_service.results import Outcome
-from model_service.serve import site
-from model_service.serve.site import Site
+from model_service.site import Site
 from model_service.storage import Conflict, Exists
 
 POLL = 0.2  # seconds between two questions to the website

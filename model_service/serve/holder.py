@@ -10,10 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from model_service import images
+from model_service import images, site
 from model_service.inference import Classifier
 from model_service.registry import BadModel
-from model_service.serve import site
 
 POLL = 0.5  # seconds between two looks at the site document
 RETRY = 30.0  # seconds after which a refused model is tried again, in case its bucket was only unreachable

@@ -18,11 +18,12 @@ import menagerie_contract as contract
 import psutil
 import pytest
 
+from model_service import site
 from model_service.deploy import Refused, deploy
 from model_service.errors import StepError
 from model_service.registry import BadModel
-from model_service.serve import listen, site
-from model_service.serve.site import Site
+from model_service.serve import listen
+from model_service.site import Site
 from tests.model_service.tiny_model import save_tiny_model
 from tests.model_service.websites import Place, ask, make_place, picture, ready, running
 

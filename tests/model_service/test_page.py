@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, FilePayload, Page, Request, expect, sync_playwright
 
-from model_service.serve import site
-from model_service.serve.site import Site
+from model_service import site
+from model_service.site import Site
 from tests.model_service.tiny_model import save_tiny_model
 from tests.model_service.websites import BLUE, GREEN, RED, Place, make_place, picture, ready, running
 

@@ -22,10 +22,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from model_service import site
 from model_service.errors import StepError
-from model_service.serve import listen, serve, site
-from model_service.serve.site import Site
+from model_service.serve import listen, serve
 from model_service.serve.workers import Busy, Workers
+from model_service.site import Site
 from model_service.storage import Conflict, Exists
 from tests.model_service.tiny_model import save_tiny_model
 from tests.model_service.websites import BLUE, GREEN, RED, Place, ask, make_place, picture, ready, running

@@ -142,6 +142,9 @@ def test_the_longest_names_that_a_folder_can_have(buckets: Buckets) -> None:
     buckets.put("x" * 251 + ".txt", b"no picture")
     counts = buckets.sorted(max_bad=1.0)
     assert (counts["packed"], counts["quarantined"]) == (1, {"not-an-image": 1})
+    notes = [json.loads(data) for name, data in quarantined(buckets).items() if name.endswith(".json")]
+    assert [note["name"] for note in notes] == ["x" * 251 + ".txt"]
+    assert b"no picture" in quarantined(buckets).values()
 
 
 # What is new
@@ -361,6 +364,8 @@ def test_an_unreadable_folder_is_named() -> None:
         buckets = make_buckets(Path(folder))
         buckets.put_squares(1)
         Path(folder).chmod(0o755)
+        for bucket in Path(folder).iterdir():
+            bucket.chmod(0o777)
         buckets.arrivals.chmod(0o000)
         code = f"""
             import os, sys

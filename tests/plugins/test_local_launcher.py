@@ -145,11 +145,12 @@ def test_success_without_a_result_is_a_failure(step: Place) -> None:
 
 def test_a_step_that_broke_down_is_quoted_by_its_last_words(step: Place) -> None:
     with pytest.raises(AirflowException) as failure:
-        run(step("print('the beginning'); [print(n) for n in range(30)]; raise RuntimeError('the disk is full')"))
+        run(step("[print('line', n) for n in range(30)]; raise RuntimeError('the disk is full')"))
     said = str(failure.value)
     assert said.startswith("sort ended with code 1 and without a result. Its last words:\n")
     assert said.endswith("RuntimeError: the disk is full")
-    assert "the beginning" not in said  # only the end of a long log
+    assert "line 29\n" in said
+    assert "line 9\n" not in said  # only the end of a long log
 
 
 def test_a_step_that_broke_down_in_silence(step: Place) -> None:

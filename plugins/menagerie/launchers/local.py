@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -65,10 +66,16 @@ class LocalStepOperator(BaseOperator):
             start_new_session=True,  # so that on_kill ends the step's children too
         ) as process:
             self._process = process
-            assert process.stdout is not None
-            for line in process.stdout:
-                self.log.info("%s", line.rstrip())
-                tail.append(line.rstrip())
+            # Children that outlive the step would hold its output open, and this task with it.
+            threading.Thread(target=_end_children, args=(process,), daemon=True).start()
+            try:
+                assert process.stdout is not None
+                for line in process.stdout:
+                    self.log.info("%s", line.rstrip())
+                    tail.append(line.rstrip())
+            except BaseException:  # a timeout: on_kill is called only after this block has waited for the process
+                self.on_kill()
+                raise
         return process.returncode, list(tail)
 
     def on_kill(self) -> None:
@@ -101,9 +108,14 @@ class LocalStepOperator(BaseOperator):
 
 def _environment() -> dict[str, str]:
     """This process's variables but for Airflow's, which hold its secrets, and Python's, which belong to its environment."""
-    dropped = ("AIRFLOW_", "AIRFLOW__", "_AIRFLOW", "PYTHON", "VIRTUAL_ENV")
+    dropped = ("AIRFLOW_", "_AIRFLOW", "__AIRFLOW", "PYTHON", "VIRTUAL_ENV")
     kept = {key: value for key, value in os.environ.items() if not key.startswith(dropped)}
-    return kept | {"PYTHONUNBUFFERED": "1", "TQDM_DISABLE": "1"}
+    return kept | {"PYTHONUNBUFFERED": "1"}
+
+
+def _end_children(process: subprocess.Popen[str]) -> None:
+    process.wait()
+    _signal_group(process, signal.SIGKILL)
 
 
 def _signal_group(process: subprocess.Popen[str], number: signal.Signals) -> None:

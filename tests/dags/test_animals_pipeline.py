@@ -1,0 +1,301 @@
+"""The DAG as Airflow sees it: what it imports, how it is wired, what it asks for, which command lines it renders."""
+
+from __future__ import annotations
+
+import ast
+import copy
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import menagerie_contract as contract
+import pytest
+from airflow.models.dagbag import DagBag
+from airflow.providers.common.compat.sdk import TriggerRule
+from airflow.exceptions import ParamValidationError
+from menagerie.launchers.local import LocalStepOperator
+
+from tests.plugins.airflow_home import BUCKETS, REPO, SITE, SITE_URL
+
+FORBIDDEN = {"torch", "torchvision", "fastai", "numpy", "pandas", "pyarrow", "openvino", "PIL", "model_service"}
+STEPS = ("sort", "predict", "evaluate", "train", "judge", "promote", "deploy")
+
+
+@pytest.fixture(scope="module")
+def bag() -> DagBag:
+    return DagBag(REPO / "dags", include_examples=False)
+
+
+@pytest.fixture
+def pipeline(bag: DagBag) -> Any:
+    return bag.dags["animals_pipeline"]
+
+
+def airflow_says(code: str) -> Any:
+    """What a fresh interpreter with this Airflow prints last, as JSON."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+# Its imports.
+
+PARSE_IN_A_BARE_PLACE = f"""
+import importlib.abc, json, socket, sys
+class Blocked(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {FORBIDDEN}:
+            raise ImportError(f"{{name}} is blocked")
+def connect(*args):
+    raise OSError("the network is blocked")
+sys.meta_path.insert(0, Blocked())
+socket.socket.connect = socket.socket.connect_ex = socket.create_connection = socket.getaddrinfo = connect
+from airflow.models.dagbag import DagBag
+bag = DagBag({str(REPO / "dags")!r}, include_examples=False)
+print(json.dumps({{"dags": list(bag.dags), "errors": bag.import_errors}}))
+"""
+
+
+def test_it_imports_without_any_machine_learning_and_without_a_network() -> None:
+    assert airflow_says(PARSE_IN_A_BARE_PLACE) == {"dags": ["animals_pipeline"], "errors": {}}
+
+
+def imports(file: Path) -> Iterator[str]:
+    """Top-level packages that a file imports, anywhere in it."""
+    for node in ast.walk(ast.parse(file.read_bytes())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield (node.module or "").split(".")[0]
+
+
+def imported(*folders: str) -> set[str]:
+    files = [file for folder in folders for file in (REPO / folder).rglob("*.py")]
+    assert files
+    return {name for file in files for name in imports(file)}
+
+
+def test_the_coordinators_side_touches_no_pictures_and_no_models() -> None:
+    assert imported("dags", "plugins") & FORBIDDEN == set()
+
+
+def test_the_steps_know_nothing_of_airflow_or_the_coordinator() -> None:
+    assert imported("model_service") & {"airflow", "menagerie"} == set()
+
+
+def test_the_contract_needs_the_standard_library_alone() -> None:
+    assert set(imports(REPO / "plugins/menagerie_contract.py")) <= sys.stdlib_module_names
+
+
+def test_no_step_imports_another() -> None:
+    for name in (*STEPS, "serve"):
+        file, package = REPO / f"model_service/{name}.py", REPO / f"model_service/{name}"
+        for source in [file] if file.exists() else package.rglob("*.py"):
+            tree = ast.walk(ast.parse(source.read_bytes()))
+            named = {
+                a.name for n in tree if isinstance(n, ast.ImportFrom) and n.module == "model_service" for a in n.names
+            }
+            assert named & {*STEPS} <= {name}, source
+
+
+# How Airflow loads it.
+
+
+def test_it_is_the_only_dag_and_has_no_import_error(bag: DagBag) -> None:
+    assert bag.import_errors == {}
+    assert list(bag.dags) == ["animals_pipeline"]
+
+
+LOAD_PLUGINS = f"""
+import json, sys
+from airflow import plugins_manager
+plugins_manager.ensure_plugins_loaded()
+plugins_manager.initialize_ui_plugins()
+print(json.dumps({{
+    "errors": plugins_manager.import_errors,
+    "plugins": [plugin.name for plugin in plugins_manager.plugins],
+    "links": [view["href"] for view in plugins_manager.external_views],
+    "executed": sorted(
+        name for name, module in sys.modules.items()
+        if (getattr(module, "__file__", None) or "").startswith({str(REPO / "plugins")!r})
+    ),
+}}))
+"""
+
+
+def test_airflow_loads_the_plugin_and_leaves_the_package_alone() -> None:
+    """What .airflowignore is for: Airflow would execute menagerie/*.py once more, each as a module of its bare name."""
+    found = airflow_says(LOAD_PLUGINS)
+    assert found["errors"] == {}
+    assert "menagerie" in found["plugins"]
+    assert found["links"] == [SITE_URL]
+    assert found["executed"] == ["menagerie", "menagerie.settings", "menagerie_contract", "menagerie_plugin"]
+
+
+# What it promises.
+
+
+def test_it_runs_once_a_day_one_run_at_a_time_and_does_not_catch_up(pipeline: Any) -> None:
+    assert pipeline.timetable.summary == "30 14 * * *"
+    assert pipeline.catchup is False
+    assert pipeline.max_active_runs == 1
+
+
+def test_every_task_is_retried_with_backoff_and_ends_in_time(pipeline: Any) -> None:
+    for task in pipeline.tasks:
+        assert task.retries == 2, task.task_id
+        assert task.retry_exponential_backoff, task.task_id
+        assert task.max_retry_delay == timedelta(minutes=15), task.task_id
+        assert timedelta(0) < task.execution_timeout <= timedelta(hours=12), task.task_id
+
+
+def test_its_page_shows_the_road_of_a_picture(pipeline: Any) -> None:
+    for name in (*STEPS, "animals_all", "label rule"):
+        assert name in pipeline.doc_md
+
+
+# The trigger form.
+
+
+def test_the_form_can_be_sent_as_it_stands(pipeline: Any) -> None:
+    assert pipeline.params.validate() == {
+        "epochs": 10,
+        "image_size": 224,
+        "label_rule": "filename",
+        "retrain": "when-needed",
+        "deploy": True,
+        "weights": "auto",
+        "min_accuracy": 0.95,
+        "max_bad": 0.2,
+    }
+
+
+def test_every_field_of_the_form_has_a_type_a_title_and_a_description(pipeline: Any) -> None:
+    for name in pipeline.params:
+        param = pipeline.params.get_param(name)
+        assert {"type", "enum"} & param.schema.keys(), name
+        assert param.schema["title"], name
+        assert param.description, name
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("epochs", 0),
+        ("epochs", 2.5),
+        ("epochs", "many"),
+        ("image_size", 31),
+        ("label_rule", "guess"),
+        ("retrain", "sometimes"),
+        ("deploy", "yes"),
+        ("weights", "mine"),
+        ("min_accuracy", 1.1),
+        ("max_bad", -0.1),
+    ],
+)
+def test_the_form_refuses_what_no_step_could_use(pipeline: Any, name: str, value: object) -> None:
+    form = copy.deepcopy(pipeline.params)
+    with pytest.raises(ParamValidationError, match=f"Invalid input for param {name}"):
+        form[name] = value
+
+
+# Its wiring.
+
+
+def test_the_road_from_a_picture_to_the_website(pipeline: Any) -> None:
+    assert {task.task_id: task.downstream_task_ids for task in pipeline.tasks} == {
+        "sort": {"after_sort", "plan_predict"},
+        "champion": {"after_sort", "plan_predict"},
+        "after_sort": {"nothing_new", "plan_predict", "train", "keep_champion"},
+        "nothing_new": set(),
+        "plan_predict": {"predict"},
+        "predict": {"evaluate"},
+        "evaluate": {"after_evaluate"},
+        "after_evaluate": {"train", "keep_champion"},
+        "train": {"judge"},
+        "judge": {"after_judge"},
+        "after_judge": {"promote", "keep_champion"},
+        "keep_champion": set(),
+        "promote": {"deploy_wanted"},
+        "deploy_wanted": {"deploy"},
+        "deploy": set(),
+    }
+
+
+def test_predict_is_mapped_over_the_plan(pipeline: Any) -> None:
+    assert [task.task_id for task in pipeline.tasks if task.is_mapped] == ["predict"]
+
+
+def test_only_where_roads_join_is_one_of_them_enough(pipeline: Any) -> None:
+    joins = {task.task_id for task in pipeline.tasks if task.trigger_rule == TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS}
+    assert joins == {"train", "keep_champion"}
+    others = {task.trigger_rule for task in pipeline.tasks if task.task_id not in joins}
+    assert others == {TriggerRule.ALL_SUCCESS}
+
+
+# Its command lines.
+
+
+class Finished:
+    """A task instance whose upstream tasks have said these things."""
+
+    def __init__(self, said: dict[str, Any]) -> None:
+        self._said = said
+
+    def xcom_pull(self, task_ids: str) -> Any:
+        return self._said[task_ids]
+
+
+def rendered(pipeline: Any, task_id: str, champion: str | None = "v1") -> contract.Step:
+    """The step that a task of the run `manual__2026-11-21T06:31:00+00:00` starts, read back by the contract."""
+    task = pipeline.get_task(task_id)
+    assert isinstance(task, LocalStepOperator)
+    said = {"champion": champion, "train": {"outputs": {"version": "v2"}}}
+    context = {"run_id": "manual__2026-11-21T06:31:00+00:00", "params": pipeline.params.dump(), "ti": Finished(said)}
+    return contract.parse(task.render_template(task.argv, context, pipeline.get_template_env()))
+
+
+RUN = "manual__2026-11-21T06-31-00-00-00"
+MODELS = f"file://{BUCKETS}/animals_models"
+
+
+def fields(step: str) -> dict[str, str]:
+    return {"run": RUN, "models": MODELS, "result": f"{MODELS}/runs/{RUN}/{step}.json"}
+
+
+def test_every_step_gets_its_arguments(pipeline: Any) -> None:
+    assert rendered(pipeline, "sort") == contract.Sort(
+        **fields("sort"), source=f"file://{BUCKETS}/animals_all", to_predict=f"file://{BUCKETS}/animals_to_predict"
+    )
+    assert rendered(pipeline, "evaluate") == contract.Evaluate(
+        **fields("evaluate"), model="v1", predicted=f"file://{BUCKETS}/animals_predicted"
+    )
+    assert rendered(pipeline, "train") == contract.Train(**fields("train"))
+    assert rendered(pipeline, "judge") == contract.Judge(**fields("judge"), candidate="v2", champion="v1")
+    assert rendered(pipeline, "promote") == contract.Promote(**fields("promote"), candidate="v2", champion="v1")
+    assert rendered(pipeline, "deploy") == contract.Deploy(
+        **fields("deploy"), model="v2", site=f"file://{SITE}", url=SITE_URL
+    )
+
+
+def test_without_a_champion_its_name_is_empty(pipeline: Any) -> None:
+    assert rendered(pipeline, "judge", None) == contract.Judge(**fields("judge"), candidate="v2")
+    assert rendered(pipeline, "promote", None) == contract.Promote(**fields("promote"), candidate="v2")
+
+
+def test_predict_is_planned_a_command_line_for_each_shard(pipeline: Any) -> None:
+    shards = [contract.shard(MODELS, RUN, split, 0) for split in contract.SPLITS]
+    result = {"outputs": {"shards": shards}}
+    plan = pipeline.get_task("plan_predict").python_callable(result, "v1", "manual__2026-11-21T06:31:00+00:00")
+    assert [contract.parse(argv) for argv in plan] == [
+        contract.Predict(
+            **fields(f"predict-{n:05d}"),
+            model="v1",
+            shards=(shard,),
+            output=f"file://{BUCKETS}/animals_predicted/{RUN}/predictions-{n:05d}.parquet",
+        )
+        for n, shard in enumerate(shards)
+    ]

@@ -1,0 +1,157 @@
+"""judge: who is better on pictures neither was trained on; and when the champion stays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import menagerie_contract as contract
+import pytest
+
+from model_service.judge import Score, decide, judge
+from model_service.registry import BadModel
+from model_service.results import Outcome
+from model_service.shards import BadShard
+from tests.model_service.buckets import Buckets, local, make_buckets, read_json, square
+
+
+@pytest.mark.parametrize(
+    ("pictures", "candidate", "champion", "has_champion", "min_gain", "promoted", "reason"),
+    [
+        (0, 0, 0, False, 0.0, True, "there is no champion"),
+        (100, 1, 0, False, 0.5, True, "there is no champion"),
+        (0, 0, 0, True, 0.0, False, "not enough evidence"),
+        (100, 80, 80, True, 0.0, False, "needed is more than the champion has"),
+        (100, 81, 80, True, 0.0, True, "81.0% right against the champion's 80.0% on 100 held-out pictures"),
+        (100, 79, 80, True, 0.0, False, "the champion stays: 79.0% right"),
+        (100, 0, 100, True, 0.0, False, "the champion stays"),
+        (100, 84, 80, True, 0.05, False, "needed is a gain of at least 5.0%"),
+        (100, 86, 80, True, 0.05, True, "the candidate wins"),
+        (100, 80, 80, True, -1.0, False, "the champion stays"),
+    ],
+)
+def test_the_decision(
+    pictures: int, candidate: int, champion: int, has_champion: bool, min_gain: float, promoted: bool, reason: str
+) -> None:
+    score = Score(pictures, candidate, champion, 0, 0)
+    decided, why = decide(score, has_champion=has_champion, min_gain=min_gain)
+    assert decided is promoted
+    assert reason in why
+
+
+def test_exactly_the_gain_asked_for_is_enough() -> None:
+    assert decide(Score(64, 40, 32, 8, 0), has_champion=True, min_gain=0.125)[0]
+
+
+@pytest.mark.parametrize("gain", [1, 2, 3, 5, 6, 7])
+def test_a_gain_of_whole_percents_is_not_lost_to_rounding(gain: int) -> None:
+    assert decide(Score(100, 80 + gain, 80, gain, 0), has_champion=True, min_gain=gain / 100)[0]
+
+
+def test_how_often_each_was_right_alone_is_told() -> None:
+    _, reason = decide(Score(10, 7, 5, 3, 1), has_champion=True, min_gain=0.0)
+    assert "right alone: candidate 3, champion 1" in reason
+
+
+@pytest.fixture
+def buckets(tmp_path: Path) -> Buckets:
+    buckets = make_buckets(tmp_path)
+    buckets.put_squares(4)
+    buckets.sorted(holdout=0.5)
+    buckets.save_model("good")
+    buckets.save_model("poor", bias=[9.0, 0.0, 0.0])  # everything is a cat
+    return buckets
+
+
+def run(buckets: Buckets, candidate: str, champion: str = "", **arguments: Any) -> Outcome:
+    return judge(
+        contract.Judge(
+            run="r1", models=buckets.models, result="", candidate=candidate, champion=champion, **arguments
+        )
+    )
+
+
+def held_out(buckets: Buckets, run: str = "r1") -> list[str]:
+    return [row["label"] for row in buckets.manifest(run) if row["split"] == "holdout"]
+
+
+def test_a_better_candidate_wins_on_the_holdout_alone(buckets: Buckets) -> None:
+    train, _ = buckets.shards()
+    local(train).write_bytes(b"never opened")
+    outcome = run(buckets, "good", "poor")
+    held = held_out(buckets)
+    cats = held.count("cat")
+    assert 0 < len(held) < 12
+    assert outcome.outputs == {"verdict": contract.verdict(buckets.models, "r1"), "promote": True}
+    verdict = read_json(contract.verdict(buckets.models, "r1"))
+    assert verdict == outcome.counts
+    assert verdict == {
+        "promote": True,
+        "reason": outcome.message,
+        "candidate": "good",
+        "champion": "poor",
+        "pictures": len(held),
+        "accuracy": {"candidate": 1.0, "champion": cats / len(held)},
+        "right_alone": {"candidate": len(held) - cats, "champion": 0},
+    }
+
+
+@pytest.mark.parametrize(("candidate", "champion"), [("poor", "good"), ("good", "good")])
+def test_a_candidate_that_is_no_better_does_not_win(buckets: Buckets, candidate: str, champion: str) -> None:
+    outcome = run(buckets, candidate, champion)
+    assert outcome.outputs["promote"] is False
+    assert "the champion stays" in outcome.message
+
+
+def test_without_a_champion_the_candidate_wins_by_default_and_the_verdict_says_so(buckets: Buckets) -> None:
+    outcome = run(buckets, "poor")
+    verdict = read_json(contract.verdict(buckets.models, "r1"))
+    assert verdict["promote"] is True
+    assert verdict["reason"] == outcome.message == "there is no champion: the candidate wins by default"
+    assert (verdict["champion"], verdict["accuracy"]["champion"], verdict["right_alone"]) == (None, None, None)
+
+
+def test_the_holdout_of_every_batch_counts(buckets: Buckets) -> None:
+    buckets.put_squares(3, first=10)
+    buckets.sorted("r2", holdout=0.5)
+    assert run(buckets, "good", "poor").counts["pictures"] == len(held_out(buckets)) + len(held_out(buckets, "r2"))
+
+
+def test_a_class_only_the_candidate_knows_is_a_miss_of_the_champion(buckets: Buckets) -> None:
+    buckets.save_model("old", ["cat", "dog"])
+    held = held_out(buckets)
+    outcome = run(buckets, "good", "old")
+    assert outcome.counts["accuracy"]["champion"] == (len(held) - held.count("zebra")) / len(held)
+
+
+def test_with_nothing_held_out_the_champion_stays(tmp_path: Path) -> None:
+    (tmp_path / "new").mkdir()
+    buckets = make_buckets(tmp_path / "new")
+    buckets.put("cat_1.jpg", square("cat"))
+    buckets.sorted(holdout=0.0)
+    buckets.save_model("good")
+    buckets.save_model("poor")
+    outcome = run(buckets, "good", "poor")
+    assert outcome.outputs["promote"] is False
+    assert outcome.counts["accuracy"] == {"candidate": None, "champion": None}
+    assert "not enough evidence" in outcome.message
+
+
+def test_the_same_again_changes_nothing(buckets: Buckets) -> None:
+    first = run(buckets, "good", "poor")
+    before = buckets.tree(buckets.models)
+    assert run(buckets, "good", "poor") == first
+    assert buckets.tree(buckets.models) == before
+
+
+def test_a_damaged_holdout_is_named_and_no_verdict_is_given(buckets: Buckets) -> None:
+    _, holdout = buckets.shards()
+    local(holdout).write_bytes(local(holdout).read_bytes()[:-1])
+    with pytest.raises(BadShard, match=holdout):
+        run(buckets, "good", "poor")
+    assert not local(contract.verdict(buckets.models, "r1")).exists()
+
+
+def test_a_candidate_that_is_not_there_is_an_error(buckets: Buckets) -> None:
+    with pytest.raises(BadModel, match="no model v9"):
+        run(buckets, "v9", "good")

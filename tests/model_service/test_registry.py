@@ -1,0 +1,86 @@
+"""Models at rest: whole or not at all, trusted by hash, never overwritten."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from model_service import registry
+from model_service.registry import BadModel
+from model_service.storage import Conflict, Exists
+from tests.model_service.buckets import local, read_json
+
+FILES = {"model.onnx": b"onnx", "model.safetensors": bytes(1000)}
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> str:
+    return f"file://{tmp_path}"
+
+
+def test_a_version_is_its_files_and_a_card_that_lists_them(models: str) -> None:
+    card = registry.save(models, "v1", FILES, {"classes": ["cat", "Ёж"]})
+    assert registry.card(models, "v1") == card
+    assert {name: entry["bytes"] for name, entry in card["files"].items()} == {"model.onnx": 4, "model.safetensors": 1000}
+    assert (card["version"], card["classes"]) == ("v1", ["cat", "Ёж"])
+    assert all(registry.load(models, "v1", name) == data for name, data in FILES.items())
+
+
+def test_the_same_version_again_is_no_error_also_by_a_later_attempt(models: str) -> None:
+    first = registry.save(models, "v1", FILES, {"created": "at noon", "commit": "abc"})
+    assert registry.save(models, "v1", FILES, {"created": "at one", "commit": "def"}) == first
+    assert registry.card(models, "v1") == first
+
+
+def test_an_attempt_that_was_killed_before_its_card_is_finished_by_the_next(models: str) -> None:
+    registry.save(models, "v1", FILES, {})
+    local(f"{models}/resnet34/v1/model.json").unlink()
+    with pytest.raises(BadModel, match=r"no model v1: .*model\.json does not exist"):
+        registry.card(models, "v1")
+    registry.save(models, "v1", FILES, {})
+    assert registry.load(models, "v1", "model.onnx") == b"onnx"
+
+
+@pytest.mark.parametrize(
+    ("files", "card", "other"),
+    [({"model.onnx": b"new!"}, {}, "model.onnx"), ({"model.onnx": b"onnx"}, {"classes": ["dog"]}, "model.json")],
+)
+def test_another_model_under_the_same_version_is_refused(
+    models: str, files: dict[str, bytes], card: dict[str, object], other: str
+) -> None:
+    registry.save(models, "v1", {"model.onnx": b"onnx"}, {})
+    with pytest.raises(BadModel, match=f"exists already with another {other}; nothing was overwritten"):
+        registry.save(models, "v1", files, card)
+    assert registry.load(models, "v1", "model.onnx") == b"onnx"
+
+
+@pytest.mark.parametrize(
+    ("damage", "complaint"),
+    [
+        (lambda folder: (folder / "model.onnx").write_bytes(b"0nnx"), "its sha256 differs"),
+        (lambda folder: (folder / "model.onnx").unlink(), "is not whole"),
+        (lambda folder: (folder / "model.json").write_text("{"), "is damaged"),
+        (lambda folder: (folder / "model.json").unlink(), "no model v1"),
+        (lambda folder: (folder / "model.json").write_text(json.dumps({"files": {}})), "has no file model.onnx"),
+    ],
+)
+def test_a_model_that_is_not_what_its_card_says_is_refused(models: str, damage: object, complaint: str) -> None:
+    registry.save(models, "v1", FILES, {})
+    damage(local(f"{models}/resnet34/v1"))  # type: ignore[operator]
+    with pytest.raises(BadModel, match=complaint):
+        registry.load(models, "v1", "model.onnx")
+
+
+def test_the_champion_moves_only_from_where_it_was_seen(models: str) -> None:
+    assert registry.champion(models) == (None, 0)
+    registry.move_champion(models, {"version": "v1"}, 0)
+    with pytest.raises(Exists):
+        registry.move_champion(models, {"version": "late"}, 0)
+    pointer, seen = registry.champion(models)
+    assert pointer == {"version": "v1"}
+    registry.move_champion(models, {"version": "v2"}, seen)
+    with pytest.raises(Conflict):
+        registry.move_champion(models, {"version": "late"}, seen)
+    assert read_json(f"{models}/resnet34/champion.json") == {"version": "v2"}
