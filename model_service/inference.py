@@ -38,8 +38,7 @@ class Classifier:
         self._mine = threading.local()
         core = ov.Core()
         model = core.read_model(model=registry.load(models, version, "model.onnx"))
-        # One picture at a time, one stream a core: within 5 % of the best batch (DESIGN §6), and a fixed shape, since
-        # requests that change theirs at the same time can lock each other up.
+        # One picture at a time, one stream a core: within 5 % of the best batch (DESIGN §6).
         model.reshape([1, 3, self.size, self.size])
         self._compiled = core.compile_model(
             model, "CPU", {"PERFORMANCE_HINT": hint, "INFERENCE_PRECISION_HINT": "f32", "NUM_STREAMS": _streams(hint)}
@@ -47,6 +46,11 @@ class Classifier:
         outputs = self._compiled.output(0).shape[1]
         if outputs != len(self.classes):
             raise BadModel(f"model {version} has {outputs} outputs but its card lists {len(self.classes)} classes")
+        # The first inference is made before there are threads: two first ones at once lock each other up inside
+        # OpenVINO's bindings (docs/decisions/0002). It also shows whether the model works at all.
+        total = float(self.probabilities(np.zeros((self.size, self.size, 3), np.uint8)).sum())
+        if not abs(total - 1) < 1e-3:  # also true for NaN
+            raise BadModel(f"model {version} gives no probabilities: they sum to {total}")
 
     def probabilities(self, view: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Softmax over the classes for a uint8 view [size, size, 3]: float32 [classes]. Safe to call from threads."""

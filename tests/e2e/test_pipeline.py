@@ -1,0 +1,269 @@
+"""The whole pipeline, three runs in a row: Airflow's own loop (`dag.test`), real steps in the model environment, a real website.
+
+The second run's training is killed in its middle; its retry is Airflow's. What a run did is asked afterwards, test by test.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import menagerie_contract as contract
+import psutil
+import pyarrow.parquet as pq
+import pytest
+from airflow.listeners import hookimpl
+from airflow.listeners.listener import get_listener_manager
+from airflow.models.dagbag import DagBag
+from airflow.models.xcom import XComModel
+from airflow.sdk.execution_time import supervisor
+from airflow.utils.session import create_session
+from sqlalchemy import select
+
+from tests.plugins.airflow_home import BUCKETS, MODEL_PYTHON, REPO, SITE, SITE_URL
+
+# Airflow's API server runs in this process: what its libraries will drop one day is none of our warnings.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+PARAMS = {"epochs": 1, "image_size": 32, "weights": "none"}
+MODELS = BUCKETS / "animals_models"
+
+
+@dataclass
+class Run:
+    """What a run of the pipeline did."""
+
+    name: str
+    state: str
+    seconds: float
+    tasks: dict[str, list[tuple[str, int]]] = field(default_factory=dict)  # state and tries of each of a task's instances
+    said: dict[str, Any] = field(default_factory=dict)  # by the tasks that returned something
+    errors: list[str] = field(default_factory=list)  # of every attempt that failed
+
+    def states(self, state: str) -> set[str]:
+        return {task for task, instances in self.tasks.items() if {found for found, _ in instances} == {state}}
+
+    def result(self, step: str) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads((MODELS / f"runs/{self.name}/{step}.json").read_text())
+        return document
+
+
+@dataclass
+class Story:
+    """The three runs, in the order they were."""
+
+    bootstrap: Run
+    second: Run
+    nothing_new: Run
+    killed: int  # the pid of the training that was ended in the second run
+    champions: list[str]  # after each run
+
+
+class Killer(threading.Thread):
+    """Ends the first training that has its pictures in memory, as the kernel does when there is none left."""
+
+    def __init__(self) -> None:
+        super().__init__(daemon=True)
+        self.killed: int | None = None
+
+    def run(self) -> None:
+        end = time.monotonic() + 90
+        while self.killed is None and time.monotonic() < end:
+            for child in psutil.Process().children():
+                with contextlib.suppress(psutil.Error):  # it has ended meanwhile
+                    if "train" in child.cmdline() and any("views.uint8" in part.path for part in child.memory_maps()):
+                        child.kill()
+                        self.killed = child.pid
+            time.sleep(0.05)
+
+
+def arrive(seed: int, folder: Path) -> None:
+    """A batch of drawn pictures, and a few broken ones, in the bucket where pictures arrive."""
+    command = [str(MODEL_PYTHON), "-m", "demo.pictures", str(folder), "--per-kind", "6", "--seed", str(seed)]
+    subprocess.run(command, cwd=REPO, check=True, timeout=60, stdout=subprocess.DEVNULL)
+    shutil.copytree(folder, BUCKETS / "animals_all", dirs_exist_ok=True)
+
+
+class Errors:
+    """Airflow's listener of what failed attempts said."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    @hookimpl
+    def on_task_instance_failed(self, error: object) -> None:
+        self.heard.append(str(error))
+
+
+def run_pipeline(pipeline: Any, conf: dict[str, Any]) -> Run:
+    errors = Errors()
+    get_listener_manager().add_listener(errors)
+    begun = time.monotonic()
+    done = pipeline.test(run_conf=conf)
+    run = Run(contract.run_name(done.run_id), str(done.state), time.monotonic() - begun, errors=errors.heard)
+    get_listener_manager().pm.unregister(errors)
+    for instance in done.get_task_instances():
+        run.tasks.setdefault(instance.task_id, []).append((str(instance.state), instance.try_number))
+    with create_session() as session:
+        for said in session.scalars(select(XComModel).where(XComModel.run_id == done.run_id)):
+            run.said[said.task_id] = XComModel.deserialize_value(said)
+    return run
+
+
+def champion() -> str:
+    version: str = json.loads((MODELS / "resnet34/champion.json").read_text())["version"]
+    return version
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
+    subprocess.run(
+        [sys.executable, "-m", "airflow", "db", "migrate"], check=True, timeout=90, stdout=subprocess.DEVNULL
+    )
+    for name in ("animals_all", "animals_to_predict", "animals_predicted", "animals_models"):
+        (BUCKETS / name).mkdir(parents=True)
+    before = signal.getsignal(signal.SIGTERM)  # dag.test puts its own in place
+    with pytest.MonkeyPatch.context() as patch:
+        # dag.test builds its API server anew for each task, which takes 1.6 s: one for all of them does as well.
+        patch.setattr(supervisor, "in_process_api_server", functools.cache(supervisor.in_process_api_server))
+        pipeline = DagBag(REPO / "dags", include_examples=False).dags["animals_pipeline"]
+        try:
+            arrive(1, tmp_path_factory.mktemp("first"))
+            bootstrap, champions = run_pipeline(pipeline, PARAMS | {"retrain": "always"}), [champion()]
+            arrive(2, tmp_path_factory.mktemp("second"))
+            killer = Killer()
+            killer.start()
+            second = run_pipeline(pipeline, PARAMS | {"retrain": "always"})
+            killer.join(100)
+            assert killer.killed is not None
+            champions.append(champion())
+            nothing_new = run_pipeline(pipeline, PARAMS)
+            yield Story(bootstrap, second, nothing_new, killer.killed, [*champions, champion()])
+        finally:
+            signal.signal(signal.SIGTERM, before)
+            end_website()
+
+
+def end_website() -> None:
+    pid_file = SITE.with_suffix(".pid")
+    if pid_file.exists():
+        website = psutil.Process(int(pid_file.read_text()))
+        website.terminate()
+        website.wait(20)
+
+
+# The first run: no champion yet.
+
+
+def test_the_first_run_trains_the_first_champion_and_brings_it_on_the_website(story: Story) -> None:
+    run = story.bootstrap
+    assert run.errors == []
+    assert run.state == "success"
+    assert run.states("success") == {
+        *("sort", "champion", "after_sort", "train", "judge", "after_judge", "promote", "deploy_wanted", "deploy")
+    }
+    assert run.states("skipped") == {"plan_predict", "predict", "evaluate", "after_evaluate", "keep_champion", "nothing_new"}
+    assert story.champions[0] == run.result("train")["outputs"]["version"]
+    assert "there is no champion" in run.result("judge")["message"]
+
+
+def test_pictures_that_cannot_be_used_are_counted_and_put_aside(story: Story) -> None:
+    counts = story.bootstrap.result("sort")["counts"]
+    assert counts["packed"] == 36
+    assert sum(counts["quarantined"].values()) == counts["new"] - 36 > 0
+    for reason, number in counts["quarantined"].items():
+        notes = (BUCKETS / f"animals_all/_quarantine/{reason}").glob("*.json")
+        names = {json.loads(note.read_text())["name"] for note in notes}
+        assert len(names) >= number
+
+
+# The second: predict, evaluate, train in spite of a kill, judge.
+
+
+def test_the_second_run_measures_the_champion_on_the_new_pictures(story: Story) -> None:
+    run = story.second
+    assert run.state == "success"
+    assert run.tasks["predict"] == [("success", 1)] * 2  # a task a shard: train and holdout
+    assert run.said["champion"] == story.champions[0]
+    assert run.result("evaluate")["counts"]["pictures"] == 36
+    assert (BUCKETS / f"animals_predicted/{run.name}/report.html").stat().st_size > 1000
+
+
+def test_the_candidate_is_judged_against_the_champion_on_what_both_never_saw(story: Story) -> None:
+    verdict = story.second.result("judge")["counts"]
+    assert verdict["champion"] == story.champions[0]
+    assert verdict["candidate"] == story.second.result("train")["outputs"]["version"]
+    assert verdict["pictures"] == sum(row["split"] == "holdout" for row in packed())
+    assert 0 <= verdict["accuracy"]["champion"] <= 1
+    assert story.champions[1] == (verdict["candidate"] if verdict["promote"] else verdict["champion"])
+    ends = {"promote", "deploy_wanted", "deploy"} if verdict["promote"] else {"keep_champion"}
+    assert ends <= story.second.states("success")
+
+
+def test_a_training_killed_in_its_middle_says_so_and_its_retry_succeeds(story: Story) -> None:
+    assert story.second.errors == ["train was killed by SIGKILL (out of memory?); a retry starts it again"]
+    assert story.second.tasks["train"] == [("success", 2)]
+    assert not psutil.pid_exists(story.killed)
+
+
+def test_the_kill_has_doubled_nothing(story: Story) -> None:
+    versions = sorted(path.parent.name for path in MODELS.glob("resnet34/*/model.json"))
+    assert versions == sorted(run.result("train")["outputs"]["version"] for run in (story.bootstrap, story.second))
+    assert sorted(path.name for path in (MODELS / "resnet34").iterdir() if path.is_dir()) == versions
+    assert len({row["key"] for row in packed()}) == len(packed()) == 72
+
+
+def packed() -> list[dict[str, Any]]:
+    """The rows of all manifests whose picture is in a shard."""
+    tables = [pq.read_table(path) for path in sorted(MODELS.glob("batches/*/manifest.parquet"))]
+    return [row for table in tables for row in table.to_pylist() if row["status"] == "packed"]
+
+
+def test_every_picture_that_arrived_is_in_the_ledger_once(story: Story) -> None:
+    ledgers = [pq.read_table(path) for path in MODELS.glob("ledger/*.parquet")]
+    names = [name for table in ledgers for name in table["name"].to_pylist()]
+    arrived = [path.name for path in (BUCKETS / "animals_all").iterdir() if path.is_file()]
+    assert sorted(names) == sorted(arrived)
+
+
+# The third: nothing new.
+
+
+def test_a_run_with_nothing_new_is_green_in_seconds_and_says_so(story: Story) -> None:
+    run = story.nothing_new
+    assert run.state == "success"
+    assert run.states("success") == {"sort", "champion", "after_sort", "nothing_new"}
+    assert run.said["nothing_new"] == "nothing new arrived: the champion stays, nothing to do"
+    assert run.result("sort")["message"] == f"nothing new in file://{BUCKETS}/animals_all"
+    assert run.seconds < 30
+    assert story.champions[2] == story.champions[1]
+
+
+# The website.
+
+
+def test_the_website_answers_with_the_champion(story: Story) -> None:
+    picture = min((BUCKETS / "animals_all").glob("cat_1*.jpg"))
+    answer = httpx.post(f"{SITE_URL}/predict", files={"file": ("cat.jpg", picture.read_bytes())}, timeout=30, trust_env=False)
+    assert answer.status_code == 200
+    said = answer.json()
+    assert said["model"] == story.champions[-1]
+    assert len(said["classes"]) == 6
+    assert sum(found["probability"] for found in said["classes"]) == pytest.approx(1, abs=1e-3)
+
+
+def test_the_website_outlives_the_runs(story: Story) -> None:
+    assert os.getsid(int(SITE.with_suffix(".pid").read_text())) != os.getsid(0)
