@@ -22,7 +22,7 @@ from typing import Any
 REPO = Path(__file__).resolve().parents[1]
 OURS = REPO / "dags/animals_pipeline.py"
 
-USUAL = '''
+USUAL = """
 from datetime import datetime, timedelta
 from steps import step
 
@@ -33,13 +33,13 @@ with DAG("usual", schedule="30 14 * * *", start_date=datetime(2026, 1, 1), catch
     tasks = [step(n) for n in ("sort", "predict", "evaluate", "train", "judge", "promote", "deploy")]
     for one, next_ in zip(tasks, tasks[1:]):
         one >> next_
-'''
-STEPS = '''
+"""
+STEPS = """
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
 
 def step(name):
     return KubernetesPodOperator(task_id=name, name=name, image="model", cmds=["python", "-m", "model_service", name])
-'''
+"""
 
 
 def main() -> int:
@@ -68,9 +68,16 @@ def main() -> int:
         for number in range(1, rounds + 1):
             for file in times:
                 times[file].append(in_child(lambda file=file: processor_parses(file)))
-            print(f"round {number}: {OURS.name} {times[OURS][-1]:.3f} s, {usual.name} {times[usual][-1]:.3f} s", flush=True)
+            print(
+                f"round {number}: {OURS.name} {times[OURS][-1]:.3f} s, {usual.name} {times[usual][-1]:.3f} s",
+                flush=True,
+            )
     ours, cold = (statistics.median(values) for values in times.values())
-    print(json.dumps({"bench": "parse", "child_s": round(ours, 3), "cold_s": round(cold, 3), "ratio": round(cold / ours, 1)}))
+    print(
+        json.dumps(
+            {"bench": "parse", "child_s": round(ours, 3), "cold_s": round(cold, 3), "ratio": round(cold / ours, 1)}
+        )
+    )
     return 0
 
 

@@ -36,6 +36,7 @@ class Processes:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        process.returncode = 0  # it outlives us on purpose: Python need not warn that nobody waits for it
         entry = {"name": name, "pid": process.pid, "created": psutil.Process(process.pid).create_time()}
         self._write([*self._read(), entry])
 

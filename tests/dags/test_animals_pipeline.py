@@ -14,9 +14,9 @@ from typing import Any
 
 import menagerie_contract as contract
 import pytest
+from airflow.exceptions import ParamValidationError
 from airflow.models.dagbag import DagBag
 from airflow.providers.common.compat.sdk import TriggerRule
-from airflow.exceptions import ParamValidationError
 from menagerie.launchers.local import LocalStepOperator
 
 from tests.plugins.airflow_home import BUCKETS, REPO, SITE, SITE_URL

@@ -1,4 +1,4 @@
-"""The whole pipeline, three runs in a row: Airflow's own loop (`dag.test`), real steps in the model environment, a real website.
+"""The whole pipeline, three runs in a row: Airflow's own loop (`dag.test`), real steps, real training, a real website.
 
 The second run's training is killed in its middle; its retry is Airflow's. What a run did is asked afterwards, test by test.
 """
@@ -49,7 +49,9 @@ class Run:
     name: str
     state: str
     seconds: float
-    tasks: dict[str, list[tuple[str, int]]] = field(default_factory=dict)  # state and tries of each of a task's instances
+    tasks: dict[str, list[tuple[str, int]]] = field(
+        default_factory=dict
+    )  # state and tries of each of a task's instances
     said: dict[str, Any] = field(default_factory=dict)  # by the tasks that returned something
     errors: list[str] = field(default_factory=list)  # of every attempt that failed
 
@@ -108,11 +110,11 @@ class Errors:
         self.heard.append(str(error))
 
 
-def run_pipeline(pipeline: Any, conf: dict[str, Any]) -> Run:
+def run_pipeline(pipeline: Any, retrain: str) -> Run:
     errors = Errors()
     get_listener_manager().add_listener(errors)
     begun = time.monotonic()
-    done = pipeline.test(run_conf=conf)
+    done = pipeline.test(run_conf=PARAMS | {"retrain": retrain})
     run = Run(contract.run_name(done.run_id), str(done.state), time.monotonic() - begun, errors=errors.heard)
     get_listener_manager().pm.unregister(errors)
     for instance in done.get_task_instances():
@@ -142,15 +144,15 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
         pipeline = DagBag(REPO / "dags", include_examples=False).dags["animals_pipeline"]
         try:
             arrive(1, tmp_path_factory.mktemp("first"))
-            bootstrap, champions = run_pipeline(pipeline, PARAMS | {"retrain": "always"}), [champion()]
+            bootstrap, champions = run_pipeline(pipeline, "always"), [champion()]
             arrive(2, tmp_path_factory.mktemp("second"))
             killer = Killer()
             killer.start()
-            second = run_pipeline(pipeline, PARAMS | {"retrain": "always"})
+            second = run_pipeline(pipeline, "always")
             killer.join(100)
             assert killer.killed is not None
             champions.append(champion())
-            nothing_new = run_pipeline(pipeline, PARAMS)
+            nothing_new = run_pipeline(pipeline, "when-needed")
             yield Story(bootstrap, second, nothing_new, killer.killed, [*champions, champion()])
         finally:
             signal.signal(signal.SIGTERM, before)
@@ -175,7 +177,14 @@ def test_the_first_run_trains_the_first_champion_and_brings_it_on_the_website(st
     assert run.states("success") == {
         *("sort", "champion", "after_sort", "train", "judge", "after_judge", "promote", "deploy_wanted", "deploy")
     }
-    assert run.states("skipped") == {"plan_predict", "predict", "evaluate", "after_evaluate", "keep_champion", "nothing_new"}
+    assert run.states("skipped") == {
+        "plan_predict",
+        "predict",
+        "evaluate",
+        "after_evaluate",
+        "keep_champion",
+        "nothing_new",
+    }
     assert story.champions[0] == run.result("train")["outputs"]["version"]
     assert "there is no champion" in run.result("judge")["message"]
 
@@ -257,7 +266,9 @@ def test_a_run_with_nothing_new_is_green_in_seconds_and_says_so(story: Story) ->
 
 def test_the_website_answers_with_the_champion(story: Story) -> None:
     picture = min((BUCKETS / "animals_all").glob("cat_1*.jpg"))
-    answer = httpx.post(f"{SITE_URL}/predict", files={"file": ("cat.jpg", picture.read_bytes())}, timeout=30, trust_env=False)
+    answer = httpx.post(
+        f"{SITE_URL}/predict", files={"file": ("cat.jpg", picture.read_bytes())}, timeout=30, trust_env=False
+    )
     assert answer.status_code == 200
     said = answer.json()
     assert said["model"] == story.champions[-1]

@@ -22,6 +22,8 @@ from typing import Any
 
 sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[2] / "plugins")]
 
+import pandas  # noqa: F401, E402 (pyarrow imports it with its first table: not in every child)
+
 from model_service import sort, storage  # noqa: F401, E402 (imported once, before the forks)
 from model_service.__main__ import main  # noqa: E402
 from model_service.storage import folder, open_store  # noqa: F401, E402

@@ -31,7 +31,9 @@ def predicted(buckets: Buckets, model: str = "v1", run: str = "r1") -> None:
     """Predictions, a file a shard, as the mapped tasks make them."""
     for index, shard in enumerate(buckets.shards(run)):
         output = contract.predictions(buckets.predicted, run, index)
-        predict(contract.Predict(run=run, models=buckets.models, result="", model=model, shards=(shard,), output=output))
+        predict(
+            contract.Predict(run=run, models=buckets.models, result="", model=model, shards=(shard,), output=output)
+        )
 
 
 def run(buckets: Buckets, model: str = "v1", **thresholds: Any) -> Outcome:
@@ -190,13 +192,17 @@ def test_names_are_shown_and_never_run(buckets: Buckets) -> None:
 def test_the_page_fetches_nothing(buckets: Buckets) -> None:
     text = evil_page(buckets)
     page = Page(text)
-    sources = [attributes[name] for _, attributes in page.tags for name in ("src", "href", "srcset") if name in attributes]
+    sources = [
+        attributes[name] for _, attributes in page.tags for name in ("src", "href", "srcset") if name in attributes
+    ]
     assert [source[:22] for source in sources if source] == ["data:image/png;base64,"]
     assert "url(" not in text
     assert "@import" not in text
     assert "http://" not in text
     assert "https://" not in text
-    policy = [a["content"] for tag, a in page.tags if tag == "meta" and a.get("http-equiv") == "Content-Security-Policy"]
+    policy = [
+        a["content"] for tag, a in page.tags if tag == "meta" and a.get("http-equiv") == "Content-Security-Policy"
+    ]
     assert policy == ["default-src 'none'; img-src data:; style-src 'unsafe-inline'"]
 
 

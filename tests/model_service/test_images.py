@@ -151,11 +151,11 @@ def test_the_longer_side_has_at_most_512_pixels(size: tuple[int, int], packed: t
 
 
 def test_packing_is_reproducible_and_close() -> None:
-    image = images.decode(encoded(noise(64, 64).resize((300, 200)), "PNG"), LIMITS)
-    assert images.pack(image) == images.pack(image)
-    assert (
-        np.abs(np.subtract(np.asarray(images.unpack(images.pack(image), 300)), np.asarray(image), dtype=int)).mean() < 2
-    )
+    image = images.decode(encoded(Image.radial_gradient("L").convert("RGB"), "PNG"), LIMITS)
+    packed = images.pack(image)
+    assert images.pack(image) == packed
+    difference = np.subtract(np.asarray(images.unpack(packed, 256)), np.asarray(image), dtype=int)
+    assert np.abs(difference).max() <= 8
 
 
 @pytest.mark.parametrize("size", [32, 224])
@@ -204,19 +204,18 @@ def test_damage_anywhere_is_a_reason_and_never_another_error(kind: str) -> None:
     """Any bytes at all either decode or are refused: 60 seeded ways to damage each format."""
     whole = encoded(noise(64, 48), kind)
     generator = np.random.default_rng(7)
-    refused = 0
+    reasons, modes = [], set()
     for _ in range(60):
         data = bytearray(whole)
         for at in generator.integers(0, len(data), 1 + int(generator.integers(0, 12))):
             data[at] = generator.integers(0, 256)
         try:
-            image = images.decode(bytes(data), LIMITS)
+            modes.add(images.decode(bytes(data), LIMITS).mode)
         except BadImage as bad:
-            refused += 1
-            assert bad.reason in images.REASONS
-        else:
-            assert image.mode == "RGB"
-    assert refused > 0 or kind in ("BMP", "TIFF", "JPEG", "GIF"), "formats with checksums notice"
+            reasons.append(bad.reason)
+    assert modes <= {"RGB"}
+    assert set(reasons) <= set(images.REASONS)
+    assert reasons or kind == "BMP", "but for raw pixels, some damage is noticed"
 
 
 def test_a_damaged_avif() -> None:

@@ -65,9 +65,7 @@ def buckets(tmp_path: Path) -> Buckets:
 
 def run(buckets: Buckets, candidate: str, champion: str = "", **arguments: Any) -> Outcome:
     return judge(
-        contract.Judge(
-            run="r1", models=buckets.models, result="", candidate=candidate, champion=champion, **arguments
-        )
+        contract.Judge(run="r1", models=buckets.models, result="", candidate=candidate, champion=champion, **arguments)
     )
 
 

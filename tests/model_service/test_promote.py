@@ -35,9 +35,7 @@ def judged(buckets: Buckets, candidate: str, champion: str | None, promoted: boo
 
 
 def run(buckets: Buckets, candidate: str, champion: str = "", run: str = "r1") -> Outcome:
-    return promote(
-        contract.Promote(run=run, models=buckets.models, result="", candidate=candidate, champion=champion)
-    )
+    return promote(contract.Promote(run=run, models=buckets.models, result="", candidate=candidate, champion=champion))
 
 
 def pointer(buckets: Buckets) -> dict[str, Any]:

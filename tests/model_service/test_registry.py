@@ -23,7 +23,10 @@ def models(tmp_path: Path) -> str:
 def test_a_version_is_its_files_and_a_card_that_lists_them(models: str) -> None:
     card = registry.save(models, "v1", FILES, {"classes": ["cat", "Ёж"]})
     assert registry.card(models, "v1") == card
-    assert {name: entry["bytes"] for name, entry in card["files"].items()} == {"model.onnx": 4, "model.safetensors": 1000}
+    assert {name: entry["bytes"] for name, entry in card["files"].items()} == {
+        "model.onnx": 4,
+        "model.safetensors": 1000,
+    }
     assert (card["version"], card["classes"]) == ("v1", ["cat", "Ёж"])
     assert all(registry.load(models, "v1", name) == data for name, data in FILES.items())
 

@@ -1,11 +1,9 @@
-"""The launcher `local`: a real operator, a real process. The step is a stand-in that does what each test says, but for the last."""
+"""The launcher `local`: a real operator, a real process. The step is a stand-in that does what each test says."""
 
 from __future__ import annotations
 
 import contextvars
 import os
-import signal
-import subprocess
 import sys
 import textwrap
 import threading
@@ -18,9 +16,9 @@ from typing import Any
 import menagerie_contract as contract
 import psutil
 import pytest
+from airflow.exceptions import AirflowTaskTimeout
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 from airflow.sdk.bases.operator import ExecutorSafeguard
-from airflow.exceptions import AirflowTaskTimeout
 from airflow.sdk.execution_time.timeout import timeout
 from menagerie.launchers import launch, local
 from menagerie.launchers.local import LocalStepOperator

@@ -1,0 +1,88 @@
+"""A model trained once for all tests, on pictures that are easy to tell apart."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import menagerie_contract as contract
+import pytest
+
+from tests.model_service.buckets import Buckets, local, make_buckets
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What `python -m model_service train` left behind: its buckets, its log and its result."""
+
+    buckets: Buckets
+    step: contract.Train
+    log: str
+
+    @property
+    def result(self) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads(local(self.step.result).read_bytes())
+        return document
+
+    @property
+    def version(self) -> str:
+        return str(self.result["outputs"]["version"])
+
+    @property
+    def folder(self) -> Path:
+        return local(contract.model(self.buckets.models, self.version))
+
+    @property
+    def card(self) -> dict[str, Any]:
+        card: dict[str, Any] = json.loads((self.folder / "model.json").read_bytes())
+        return card
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """Shared by all workers of pytest-xdist: the first to come trains, the others wait."""
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    buckets = Buckets(base / "trained")
+    step = contract.Train(
+        run="r1",
+        models=buckets.models,
+        result=contract.result(buckets.models, "r1", "train"),
+        epochs=1,
+        image_size=32,
+        batch_size=8,
+        weights="none",
+    )
+    log = base / "trained.log"
+    with (base / "trained.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not log.exists():
+            _train(buckets, step, log)
+    return Trained(buckets, step, log.read_text())
+
+
+def _train(buckets: Buckets, step: contract.Train, log: Path) -> None:
+    buckets.root.mkdir()
+    make_buckets(buckets.root)
+    buckets.put_squares(8)
+    buckets.sorted(holdout=0.25)
+    holdout = local(contract.shard(buckets.models, "r1", "holdout", 0))
+    holdout.write_bytes(b"garbage: whoever trains must not open it")
+    ran = subprocess.run(
+        [sys.executable, "-m", "model_service", *step.argv()],
+        cwd=REPOSITORY,
+        env=os.environ | {"PYTHONPATH": "plugins", "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    log.write_text(ran.stdout + ran.stderr)

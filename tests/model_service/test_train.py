@@ -1,0 +1,270 @@
+"""train: a candidate whose files load without pickle and say all there is to know of it."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import logging
+import platform
+import re
+import socket
+import warnings
+from importlib.metadata import version as installed
+from pathlib import Path
+from typing import Any
+
+import menagerie_contract as contract
+import numpy as np
+import onnx
+import openvino as ov
+import pytest
+import safetensors.numpy
+from PIL import Image
+
+from model_service import batches, dataset
+from model_service.errors import StepError
+from model_service.inference import Classifier
+from tests.model_service.buckets import CLASSES, Buckets, make_buckets, square
+from tests.model_service.conftest import Trained
+
+
+@pytest.fixture
+def buckets(tmp_path: Path) -> Buckets:
+    return make_buckets(tmp_path)
+
+
+def step_for(buckets: Buckets, **arguments: Any) -> contract.Train:
+    return contract.Train(
+        run="r1", models=buckets.models, result="", image_size=32, epochs=1, batch_size=8, **arguments
+    )
+
+
+# What one training leaves behind
+
+
+def test_the_result_names_the_candidate(trained: Trained) -> None:
+    result = trained.result
+    held = sum(row["split"] == "holdout" for row in trained.buckets.manifest())
+    assert result["status"] == "ok"
+    assert result["outputs"] == {"version": trained.folder.name}
+    assert {name: result["counts"][name] for name in ("pictures", "classes", "epochs", "weights")} == {
+        "pictures": 24 - held,
+        "classes": 3,
+        "epochs": 1,
+        "weights": "none",
+    }
+
+
+def test_the_holdout_was_never_opened(trained: Trained) -> None:
+    """The fixture filled its shard with garbage, and training did not notice."""
+    held = {row["key"] for row in trained.buckets.manifest() if row["split"] == "holdout"}
+    assert held
+    assert list(trained.card["data"]["shards"]) == list(batches.shards(trained.buckets.models, "r1", "train"))
+
+
+def test_the_log_tells_how_it_goes(trained: Trained) -> None:
+    pictures = trained.card["data"]["pictures"]
+    assert f"training resnet34 on {pictures} pictures of 3 classes at 32 px, 1 epochs, weights: none\n" in trained.log
+    assert re.search(r"^epoch 1 of 1 done: train loss \d+\.\d+, validation loss \d+\.\d+, accuracy ", trained.log, re.M)
+    assert re.search(rf"^train: candidate {trained.version}: [\d.]+% right on the validation part$", trained.log, re.M)
+    assert "Traceback" not in trained.log
+    assert "Warning" not in trained.log
+    assert "constant folding" not in trained.log, "what the exporter tells itself"
+
+
+def test_the_card_is_enough_to_rebuild_and_to_trust_the_model(trained: Trained) -> None:
+    card, manifest = trained.card, trained.buckets.manifest()
+    train = [row["label"] for row in manifest if row["split"] == "train"]
+    assert card["version"] == trained.version
+    assert (card["architecture"], card["weights"]) == ("resnet34", "none")
+    assert card["classes"] == CLASSES
+    assert card["preprocessing"] == {
+        "version": "1",
+        "size": 32,
+        "resize": "shorter side, bilinear, antialiased",
+        "crop": "centre",
+        "mean": [0.485, 0.456, 0.406],
+        "std": [0.229, 0.224, 0.225],
+    }
+    assert card["training"] == {
+        "run": "r1",
+        "epochs": 1,
+        "image_size": 32,
+        "batch_size": 8,
+        "learning_rate": 3e-3,
+        "validation": 0.1,
+        "seed": 42,
+    }
+    assert card["data"] == {
+        "pictures": len(train),
+        "by_class": {label: train.count(label) for label in CLASSES},
+        "shards": batches.shards(trained.buckets.models, "r1", "train"),
+    }
+    assert card["libraries"]["python"] == platform.python_version()
+    assert card["libraries"]["torch"] == installed("torch")
+    assert set(card["metrics"]) == {"train_loss", "valid_loss", "accuracy"}
+    assert card["created"].endswith("+00:00")
+
+
+def test_every_file_has_its_hash_in_the_card(trained: Trained) -> None:
+    files = trained.card["files"]
+    assert {path.name for path in trained.folder.iterdir()} == {*files, "model.json"}
+    assert set(files) == {"model.safetensors", "model.onnx", "history.csv", "history.png"}
+    for name, entry in files.items():
+        data = (trained.folder / name).read_bytes()
+        assert entry == {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+    assert trained.version == f"r1-{files['model.safetensors']['sha256'][:8]}"
+
+
+def test_no_file_is_a_pickle(trained: Trained) -> None:
+    for path in trained.folder.iterdir():
+        assert not path.read_bytes().startswith((b"\x80", b"PK")), "a pickle, or torch's zip of one"
+    weights = safetensors.numpy.load((trained.folder / "model.safetensors").read_bytes())
+    assert weights["0.0.weight"].shape == (64, 3, 7, 7)
+    assert all(np.isfinite(array).all() for array in weights.values())
+
+
+def test_the_onnx_file_is_whole_and_takes_any_number_of_pictures(trained: Trained) -> None:
+    onnx.checker.check_model(onnx.load_from_string((trained.folder / "model.onnx").read_bytes()))
+    compiled = ov.Core().compile_model(str(trained.folder / "model.onnx"), "CPU")
+    for count in (1, 5):
+        assert compiled(np.zeros((count, 3, 32, 32), np.float32))[0].shape == (count, len(CLASSES))
+
+
+def test_the_history_has_a_row_an_epoch(trained: Trained) -> None:
+    rows = list(csv.DictReader(io.StringIO((trained.folder / "history.csv").read_text())))
+    assert [row["epoch"] for row in rows] == ["1"]
+    assert float(rows[0]["accuracy"]) == pytest.approx(trained.card["metrics"]["accuracy"], rel=1e-4)
+    with Image.open(trained.folder / "history.png") as picture:
+        assert picture.format == "PNG"
+
+
+def test_the_weights_rebuilt_in_torch_and_the_onnx_file_agree(trained: Trained) -> None:
+    """On the pixels of real pictures, through the whole path that predict takes."""
+    from model_service import learner
+    from model_service.images import decode, pack, unpack, view
+
+    torch = learner.torch
+    rebuilt = learner.vision_learner(
+        learner.DataLoaders.from_dsets([0] * 4, [0] * 4, bs=2, device=torch.device("cpu")),
+        learner.resnet34,
+        pretrained=False,
+        normalize=False,
+        n_out=len(trained.card["classes"]),
+        loss_func=torch.nn.CrossEntropyLoss(),
+    ).model.eval()
+    weights = safetensors.numpy.load((trained.folder / "model.safetensors").read_bytes())
+    rebuilt.load_state_dict({name: torch.from_numpy(array) for name, array in weights.items()})
+    classifier = Classifier(trained.buckets.models, trained.version)
+    mean, std = (np.array(trained.card["preprocessing"][name], np.float32) for name in ("mean", "std"))
+    for label in CLASSES:
+        seen = view(unpack(pack(decode(square(label, 5), dataset.images.Limits())), 32), 32)
+        pixels = torch.from_numpy(((seen / np.float32(255) - mean) / std).transpose(2, 0, 1)[None])
+        with torch.no_grad():
+            expected = torch.softmax(rebuilt(pixels.float()), 1).numpy()[0]
+        assert classifier.probabilities(seen) == pytest.approx(expected, abs=1e-3)
+
+
+# How training is set up
+
+
+def test_the_numbers_of_the_classes_are_their_places_in_the_card(buckets: Buckets, tmp_path: Path) -> None:
+    from model_service import learner
+
+    buckets.put_squares(6, labels=["zebra", "cat", "dog"])
+    buckets.sorted(holdout=0.0)
+    data = dataset.load(buckets.models, learner.cache_side(32), tmp_path)
+    assert data.classes == ["cat", "dog", "zebra"]
+    learn, weights = learner.build(data, step_for(buckets, weights="none", validation=0.2))
+    assert weights == "none"
+    for part, size in ((learn.dls.train_ds, 37), (learn.dls.valid_ds, 32)):
+        for picture, number in part:
+            assert picture.shape == (3, size, size)
+            red_green_blue = int(picture[:, 20, 20].argmax())  # cat, dog and zebra have these colours
+            assert int(number) == red_green_blue
+    assert (len(learn.dls.train_ds), len(learn.dls.valid_ds)) == (14, 4)
+    assert learn.model(learn.dls.one_batch()[0]).shape[1] == 3
+
+
+def test_weights_out_of_reach_are_said_loudly_and_training_starts_from_scratch(
+    buckets: Buckets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from model_service import learner
+
+    def no_network(*_: object, **__: object) -> None:
+        raise socket.gaierror("Name or service not known")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "no-cache"))
+    monkeypatch.setattr(socket, "getaddrinfo", no_network)
+    buckets.put_squares(3)
+    buckets.sorted(holdout=0.0)
+    data = dataset.load(buckets.models, learner.cache_side(32), tmp_path)
+    before = socket.getdefaulttimeout()
+    with caplog.at_level(logging.WARNING):
+        learn, weights = learner.build(data, step_for(buckets, weights="auto"))
+    assert weights == "none"
+    assert learn.model(learn.dls.one_batch()[0]).shape[1] == 3
+    (record,) = [r for r in caplog.records if "FROM SCRATCH" in r.message]
+    assert record.levelno == logging.WARNING
+    assert "Name or service not known" in record.message
+    assert "https://download.pytorch.org/" in record.message
+    assert "weights=none" in record.message
+    assert socket.getdefaulttimeout() == before
+
+
+# The data set
+
+
+def test_only_the_train_split_of_finished_batches_is_loaded(buckets: Buckets, tmp_path: Path) -> None:
+    for number, run in enumerate(("r1", "r2", "r3")):
+        buckets.put_squares(4, first=10 * number + 1)
+        buckets.sorted(run, holdout=0.3)
+    (buckets.root / "animals_models/batches/r3/manifest.parquet").unlink()
+    data = dataset.load(buckets.models, 40, tmp_path)
+    rows = [row for run in ("r1", "r2") for row in buckets.manifest(run) if row["split"] == "train"]
+    assert data.keys == [row["key"] for row in rows]
+    assert data.labels == [row["label"] for row in rows]
+    assert data.views.shape == (len(rows), 40, 40, 3)
+    for view, label in zip(data.views, data.labels, strict=True):
+        assert int(view[20, 20].argmax()) == CLASSES.index(label)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (["cat"], r"nothing to tell apart: 3 training pictures of 1 class\(es\)"),
+        ([], r"nothing to tell apart: 0 training pictures of 0 class\(es\)"),
+    ],
+)
+def test_fewer_than_two_classes_are_an_error_that_says_so(
+    buckets: Buckets, tmp_path: Path, labels: list[str], message: str
+) -> None:
+    if labels:
+        buckets.put_squares(3, labels=labels)
+        buckets.sorted(holdout=0.0)
+    with pytest.raises(StepError, match=message) as failed:
+        dataset.load(buckets.models, 40, tmp_path)
+    assert "at least two classes" in failed.value.remedy
+
+
+def make_dataset(pictures: int) -> dataset.Dataset:
+    views = np.zeros((pictures, 4, 4, 3), np.uint8)
+    return dataset.Dataset(views, ["cat", "dog"] * (pictures // 2), [f"{n:020x}" for n in range(pictures)])
+
+
+@pytest.mark.parametrize(("share", "watched"), [(0.1, 10), (0.0, 1), (0.5, 50)])
+def test_a_part_is_kept_back_to_watch_with(share: float, watched: int) -> None:
+    data = make_dataset(100)
+    learn, watch = data.parts(share, seed=42)
+    assert len(watch) == watched
+    assert sorted(learn + watch) == list(range(100))
+    assert data.parts(share, seed=42) == (learn, watch)
+    assert data.parts(share, seed=43) != (learn, watch)
+
+
+def test_importing_the_learner_warns_of_nothing() -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        import model_service.learner  # noqa: F401
+    assert caught == []
