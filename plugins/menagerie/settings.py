@@ -53,12 +53,15 @@ def read(variables: Mapping[str, str]) -> Settings:
     site_url = value("SITE_URL", "http://127.0.0.1:5000")
     if not site_url.startswith(("http://", "https://")):
         raise _wrong("SITE_URL", site_url, "an address such as http://127.0.0.1:5000")
+    site = value("SITE", f"file://{state}/site/site.json")
+    if not site.startswith(("file:///", "gs://")):
+        raise _wrong("SITE", site, "the URI of a document: file:///<absolute path> or gs://<bucket>/<name>")
     return Settings(
         launcher=launcher,
         buckets=_buckets(value("BUCKETS", f"file://{state}/buckets/")),
         home=home,
         model_python=Path(value("MODEL_PYTHON", str(state / "venv/model/bin/python"))),
-        site=value("SITE", f"file://{state}/site/site.json"),
+        site=site,
         site_url=site_url.rstrip("/"),
         schedule=_schedule(value("SCHEDULE", "30 14 * * *")),
         retry_delay=_seconds("RETRY_DELAY", value("RETRY_DELAY", "60")),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import json
 import os
 import sys
 import textwrap
@@ -154,6 +155,16 @@ def test_a_step_that_broke_down_is_quoted_by_its_last_words(step: Place) -> None
 def test_a_step_that_broke_down_in_silence(step: Place) -> None:
     with pytest.raises(AirflowException, match=r"ended with code 7 .*\n\(it said nothing\)"):
         run(step("sys.exit(7)"))
+
+
+def test_an_earlier_attempts_failure_is_not_taken_for_this_ones(step: Place, tmp_path: Path) -> None:
+    error = {"class": "StepError", "message": "the disk was full", "remedy": "", "retry": False}
+    (tmp_path / "sort.json").write_text(json.dumps({"status": "failed", "error": error}))
+
+    with pytest.raises(AirflowException, match="cannot import torch") as caught:
+        run(step("sys.exit('cannot import torch')"))
+
+    assert "disk" not in str(caught.value)
 
 
 def test_a_step_killed_from_outside_says_so_and_is_tried_again(step: Place) -> None:

@@ -62,6 +62,7 @@ def test_no_schedule() -> None:
         ("BUCKETS", "gs://acme/animals", "gs:// or gs://<prefix>- in the cloud"),
         ("BUCKETS", "file://buckets", "file:///<absolute folder>/ on a laptop"),
         ("BUCKETS", "/srv/buckets", "file:///<absolute folder>/ on a laptop"),
+        ("SITE", "site.json", "the URI of a document"),
         ("SITE_URL", "localhost:5000", "an address such as http://127.0.0.1:5000"),
         ("SCHEDULE", "every day", "a cron expression of five fields"),
         ("RETRY_DELAY", "soon", "seconds, from 0 to 3600"),

@@ -38,11 +38,13 @@ class LocalStepOperator(BaseOperator):
     def execute(self, context: Any) -> dict[str, Any]:
         step = contract.parse(self.argv)
         assert isinstance(step, contract.Batch)
+        earlier = documents.read(step.result)
         code, tail = self._run()
         result = documents.read(step.result)
         if code == 0 and result is not None and result["status"] == "ok":
             return result
-        raise self._failure(step, code, result, tail)
+        # A failure that stood there before is not this attempt's: it died before it could clear it away.
+        raise self._failure(step, code, None if result == earlier else result, tail)
 
     def _run(self) -> tuple[int, list[str]]:
         """Exit code (negative: killed by that signal) and the last lines of the log."""
