@@ -105,7 +105,7 @@ def param(name: str) -> Any:
         "retry_delay": timedelta(seconds=settings().retry_delay),
         "retry_exponential_backoff": True,
         "max_retry_delay": timedelta(minutes=15),
-        "execution_timeout": timedelta(minutes=30),
+        "execution_timeout": timedelta(hours=2),
     },
     params=PARAMS,
     doc_md=DOC,

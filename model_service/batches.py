@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import menagerie_contract as contract
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from model_service.shards import BadShard
+from model_service.shards import BadShard, Sample, read_shard
 from model_service.storage import name_in, open_store
 
 # A row a picture. `shard` and `offset` (of the JPEG, in bytes) are null unless status is "packed"; width and height are
@@ -71,16 +72,20 @@ def shards(models: str, batch: str, split: str) -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
-def fetch(models: str, uris: dict[str, str], folder: Path) -> Iterator[Path]:
-    """Download shards one after the other, their hashes checked. Raises BadShard on other bytes than the manifest's."""
+def samples(models: str, uris: dict[str, str]) -> Iterator[Sample]:
+    """The pictures of shards (URI → sha256), in order; one shard at a time is on this machine's disk.
+
+    Raises BadShard on other bytes than the manifest's.
+    """
     store = open_store(models)
-    for number, (uri, expected) in enumerate(uris.items()):
-        path = folder / f"{number:05d}.tar"
-        store.download(name_in(store, uri), path)
-        with path.open("rb") as stream:
-            if hashlib.file_digest(stream, "sha256").hexdigest() != expected:
-                raise BadShard(f"{uri} is not the shard its manifest describes: its sha256 differs")
-        yield path
+    for uri, expected in uris.items():
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / uri.rsplit("/", 1)[1]
+            store.download(name_in(store, uri), path)
+            with path.open("rb") as stream:
+                if hashlib.file_digest(stream, "sha256").hexdigest() != expected:
+                    raise BadShard(f"{uri} is not the shard its manifest describes: its sha256 differs")
+            yield from read_shard(path)
 
 
 def digests(models: str, uris: tuple[str, ...]) -> dict[str, str]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +12,8 @@ from numpy.typing import NDArray
 from model_service import batches, images
 from model_service.errors import StepError
 from model_service.progress import progress
-from model_service.shards import Sample, read_shard
+
+FEWEST = 8  # pictures; with fewer there is no batch to learn from
 
 
 @dataclass
@@ -38,7 +37,7 @@ class Dataset:
 
 
 def load(models: str, side: int, folder: Path) -> Dataset:
-    """Everything labelled `train` so far, resized to `side` pixels. Raises StepError when there are not two classes."""
+    """Everything labelled `train` so far, resized to `side` pixels. Raises StepError when there are too few to learn from."""
     shards: dict[str, str] = {}
     total = 0
     for batch in batches.finished(models):
@@ -51,21 +50,15 @@ def load(models: str, side: int, folder: Path) -> Dataset:
     cache = folder / "views.uint8"
     labels: list[str] = []
     keys: list[str] = []
-    with cache.open("wb") as out, tempfile.TemporaryDirectory(dir=folder) as downloads:
-        paths = batches.fetch(models, shards, Path(downloads))
-        for sample in progress((s for path in paths for s in _read_and_drop(path)), "decode", total):
+    with cache.open("wb") as out:
+        for sample in progress(batches.samples(models, shards), "decode", total):
             out.write(images.view(images.unpack(sample.jpeg, side), side).tobytes())
             labels.append(sample.meta["label"])
             keys.append(sample.key)
-    if len(set(labels)) < 2:
+    if len(set(labels)) < 2 or len(labels) < FEWEST:
         raise StepError(
             f"nothing to tell apart: {len(labels)} training pictures of {len(set(labels))} class(es)",
-            remedy="put pictures of at least two classes into the source bucket",
+            remedy=f"put at least {FEWEST} pictures of at least two classes into the source bucket",
         )
     views = np.memmap(cache, np.uint8, "r", shape=(len(labels), side, side, 3))
     return Dataset(views, labels, keys, shards)
-
-
-def _read_and_drop(path: Path) -> Iterator[Sample]:
-    yield from read_shard(path)
-    path.unlink()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 from typing import Any
@@ -15,7 +14,7 @@ from model_service import batches, metrics, registry, report
 from model_service.errors import StepError
 from model_service.metrics import Predictions
 from model_service.results import Outcome
-from model_service.storage import Exists, name_in, open_store
+from model_service.storage import name_in, open_store, write_once
 
 
 def evaluate(step: contract.Evaluate) -> Outcome:
@@ -36,19 +35,17 @@ def evaluate(step: contract.Evaluate) -> Outcome:
         ],
     }
     store = open_store(step.predicted)
-    outputs = {
-        contract.metrics(step.predicted, step.run): json.dumps(document, indent=2, ensure_ascii=False),
-        contract.report(step.predicted, step.run): report.render(document),
-    }
-    for uri, text in outputs.items():
-        with contextlib.suppress(Exists):  # written by an attempt that was killed before its result
-            store.write_if_absent(name_in(store, uri), text.encode())
+    numbers, page = contract.metrics(step.predicted, step.run), contract.report(step.predicted, step.run)
+    text = json.dumps(document, indent=2, ensure_ascii=False).encode()
+    document = json.loads(write_once(store, name_in(store, numbers), text))
+    write_once(store, name_in(store, page), report.render(document).encode())
+    measured, retrain = document["metrics"], document["retrain"]
     counts = {key: measured[key] for key in ("pictures", "right", "accuracy", "new_classes")}
     return Outcome(
         counts | {"quarantined": len(document["quarantine"])},
-        {"report": contract.report(step.predicted, step.run), "retrain": needed, "reasons": reasons},
+        {"metrics": numbers, "report": page, "retrain": retrain["needed"], "reasons": retrain["reasons"]},
         f"{measured['accuracy']:.1%} of {measured['pictures']} new pictures right; "
-        + (f"retrain: {'; '.join(reasons)}" if needed else "no need to retrain"),
+        + (f"retrain: {'; '.join(retrain['reasons'])}" if retrain["needed"] else "no need to retrain"),
     )
 
 

@@ -32,6 +32,8 @@ REASONS = {
 
 # Pillow's own limit is fixed when it opens a file; ours is settable, and checked on the header before any pixel is decoded.
 Image.MAX_IMAGE_PIXELS = None
+# Damaged metadata is not worth a warning: the pixels decide. For the whole process, since threads share the filters.
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 _BOMB_PIXELS_PER_BYTE = 200  # a photograph has about 10; above this and above the pixel limit nobody took it
 
 
@@ -57,13 +59,11 @@ def decode(data: bytes, limits: Limits, side: int = PACKED_SIDE) -> Image.Image:
     if len(data) > limits.max_bytes:
         raise BadImage("too-large", f"{len(data):,} bytes, allowed are {limits.max_bytes:,}")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # damaged metadata is not worth a warning: the pixels decide
-            image = Image.open(io.BytesIO(data), formats=FORMATS)
-            _check_size(image.size, len(data), limits)
-            image.draft("RGB", (side, side))
-            image.load()
-            return _shrink(_rgb(ImageOps.exif_transpose(image)), side)
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        _check_size(image.size, len(data), limits)
+        image.draft("RGB", (side, side))
+        image.load()
+        return _shrink(_rgb(ImageOps.exif_transpose(image)), side)
     except BadImage:
         raise
     except UnidentifiedImageError:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
+import itertools
 import json
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import menagerie_contract as contract
@@ -16,8 +14,8 @@ from model_service import batches
 from model_service.inference import Classifier
 from model_service.progress import progress
 from model_service.results import Outcome
-from model_service.shards import Sample, read_shard
-from model_service.storage import Exists, name_in, open_store
+from model_service.shards import Sample
+from model_service.storage import name_in, open_store, write_once
 
 CHUNK = 256  # pictures scored at a time, so that memory does not grow with the holdout
 
@@ -67,11 +65,9 @@ def judge(step: contract.Judge) -> Outcome:
     }
     store = open_store(step.models)
     uri = contract.verdict(step.models, step.run)
-    with contextlib.suppress(
-        Exists
-    ):  # written by an attempt that was killed before its result; scoring is deterministic
-        store.write_if_absent(name_in(store, uri), json.dumps(verdict, indent=2, ensure_ascii=False).encode())
-    return Outcome(verdict, {"verdict": uri, "promote": promote}, reason)
+    text = json.dumps(verdict, indent=2, ensure_ascii=False).encode()
+    verdict = json.loads(write_once(store, name_in(store, uri), text))
+    return Outcome(verdict, {"verdict": uri, "promote": verdict["promote"]}, verdict["reason"])
 
 
 def _score(step: contract.Judge) -> Score:
@@ -81,14 +77,8 @@ def _score(step: contract.Judge) -> Score:
     for batch in batches.finished(step.models):
         holdout |= batches.shards(step.models, batch, "holdout")
     right: list[tuple[bool, bool]] = []
-    with tempfile.TemporaryDirectory() as folder:
-        chunk: list[Sample] = []
-        paths = batches.fetch(step.models, holdout, Path(folder))
-        for sample in progress((s for path in paths for s in read_shard(path)), "judge"):
-            chunk.append(sample)
-            if len(chunk) == CHUNK:
-                right += _right(chunk, candidate, champion)
-                chunk = []
+    samples = progress(batches.samples(step.models, holdout), "judge")
+    while chunk := list(itertools.islice(samples, CHUNK)):
         right += _right(chunk, candidate, champion)
     return Score(
         len(right),

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import http.client
 import logging
 import socket
 import time
-import urllib.error
 import warnings
 from typing import Any
 
@@ -39,16 +39,11 @@ FETCH_TIMEOUT = 20.0  # seconds without an answer after which the weights count 
 log = logging.getLogger(__name__)
 
 
-def cache_side(size: int) -> int:
-    """Side of the cached pictures: a little larger than the model's, so that random crops have room."""
-    return round(size * 8 / 7)
-
-
 class _Part(torch.utils.data.Dataset[Any]):
-    """Some pictures of the data set as fastai's tensors; the validation part exactly as predict sees them."""
+    """Some pictures of the data set as fastai's tensors, exactly as predict sees them; augmentation comes after."""
 
-    def __init__(self, data: Dataset, indices: list[int], crop: int | None = None) -> None:
-        self._data, self._indices, self._crop = data, indices, crop
+    def __init__(self, data: Dataset, indices: list[int]) -> None:
+        self._data, self._indices = data, indices
         self._number = {label: i for i, label in enumerate(data.classes)}
 
     def __len__(self) -> int:
@@ -56,11 +51,7 @@ class _Part(torch.utils.data.Dataset[Any]):
 
     def __getitem__(self, i: int) -> tuple[Any, Any]:
         index = self._indices[i]
-        view = self._data.views[index]
-        if self._crop is not None:
-            edge = (len(view) - self._crop) // 2
-            view = view[edge : edge + self._crop, edge : edge + self._crop]
-        picture = torch.from_numpy(view.copy()).permute(2, 0, 1)
+        picture = torch.from_numpy(self._data.views[index].copy()).permute(2, 0, 1)
         return TensorImage(picture), TensorCategory(self._number[self._data.labels[index]])
 
 
@@ -75,8 +66,8 @@ def build(data: Dataset, step: contract.Train) -> tuple[Learner, str]:
     ]
     loaders = DataLoaders.from_dsets(
         _Part(data, learned),
-        _Part(data, watched, crop=step.image_size),
-        bs=max(2, min(step.batch_size, len(learned))),
+        _Part(data, watched),
+        bs=min(step.batch_size, len(learned)),  # fastai drops the last, incomplete batch
         after_batch=transforms,
         num_workers=0,  # the cache is decoded already: workers would only copy
         device=torch.device("cuda" if torch.cuda.is_available() else "cpu"),
@@ -126,7 +117,7 @@ def _imagenet_body() -> nn.Module | None:
     socket.setdefaulttimeout(FETCH_TIMEOUT)
     try:
         state = ResNet34_Weights.DEFAULT.get_state_dict(progress=False, check_hash=True, weights_only=True)
-    except (urllib.error.URLError, OSError) as error:
+    except (OSError, http.client.HTTPException, RuntimeError) as error:  # the last: another hash than promised
         log.warning(
             "WARNING: ImageNet weights cannot be fetched (%s). Training FROM SCRATCH: expect far lower accuracy for the "
             "same number of epochs. Allow %s, or set weights=none to say that this is meant.",

@@ -19,7 +19,7 @@ from model_service import batches
 from model_service.inference import Classifier
 from model_service.progress import progress
 from model_service.results import Outcome
-from model_service.shards import Sample, read_shard
+from model_service.shards import Sample
 from model_service.storage import Exists, locate
 
 ROWS = 1024  # pictures held in memory before they go to the file
@@ -51,9 +51,7 @@ def predict(step: contract.Predict) -> Outcome:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "predictions.parquet"
         with pq.ParquetWriter(file, schema(classifier.classes), compression="zstd") as writer:
-            paths = batches.fetch(step.models, shards, Path(folder))
-            rows = _rows(classifier, (sample for path in paths for sample in read_shard(path)))
-            told = progress(rows, "predict")
+            told = progress(_rows(classifier, batches.samples(step.models, shards)), "predict")
             while chunk := list(itertools.islice(told, ROWS)):
                 writer.write_table(pa.Table.from_pylist(chunk, writer.schema))
                 counts.update(row["predicted"] for row in chunk)

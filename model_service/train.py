@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
+import math
 import os
 import platform
 import subprocess
@@ -17,6 +18,7 @@ from typing import Any
 import menagerie_contract as contract
 
 from model_service import dataset, export, images, learner, registry
+from model_service.errors import StepError
 from model_service.results import Outcome
 
 log = logging.getLogger(__name__)
@@ -25,13 +27,15 @@ LIBRARIES = ("torch", "torchvision", "fastai", "onnx", "openvino", "pillow", "nu
 
 def train(step: contract.Train) -> Outcome:
     with tempfile.TemporaryDirectory() as folder:
-        data = dataset.load(step.models, learner.cache_side(step.image_size), Path(folder))
+        data = dataset.load(step.models, step.image_size, Path(folder))
         learn, weights = learner.build(data, step)
         log.info(
             "training %s on %d pictures of %d classes at %d px, %d epochs, weights: %s",
             *(contract.ARCHITECTURE, len(data.labels), len(data.classes), step.image_size, step.epochs, weights),
         )
         history = learner.fit(learn, step, pretrained=weights != "none")
+    if not math.isfinite(history[-1]["valid_loss"]):
+        raise StepError("training diverged: its loss is not a number", remedy="lower --learning-rate")
     safetensors = export.safetensors(learn.model)
     files = {
         "model.safetensors": safetensors,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 import re
 import typing
 from dataclasses import dataclass, field
@@ -24,9 +25,9 @@ class ContractError(Exception):
     """A command line that this contract does not allow; the text says which argument and what to do."""
 
 
-def arg(doc: str, default: Any = dataclasses.MISSING) -> Any:
-    """A step's argument with its help text; without a default it is required."""
-    return field(default=default, metadata={"doc": doc})
+def arg(doc: str, default: Any = dataclasses.MISSING, *, least: float = -math.inf, most: float = math.inf) -> Any:
+    """A step's argument with its help text; without a default it is required. Numbers are from `least` to `most`."""
+    return field(default=default, metadata={"doc": doc, "least": least, "most": most})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,12 +65,12 @@ class Sort(Batch):
     label_rule: Literal["filename", "folder"] = arg(
         "where the true label stands: <label>_<n>.<ext>, or the picture's folder", "filename"
     )
-    holdout: float = arg("share of pictures held out for judging, chosen by content hash", 0.2)
-    max_bad: float = arg("largest share of unusable pictures before the step fails", 0.2)
-    max_megapixels: float = arg("largest picture decoded, in millions of pixels", 50.0)
-    max_megabytes: float = arg("largest file read, in millions of bytes", 50.0)
-    min_side: int = arg("shortest side accepted, in pixels", 32)
-    shard_megabytes: float = arg("size at which a shard is closed, in millions of bytes", 64.0)
+    holdout: float = arg("share of pictures held out for judging, chosen by content hash", 0.2, least=0, most=0.9)
+    max_bad: float = arg("largest share of unusable pictures before the step fails", 0.2, least=0, most=1)
+    max_megapixels: float = arg("largest picture decoded, in millions of pixels", 50.0, least=0.001)
+    max_megabytes: float = arg("largest file read, in millions of bytes", 50.0, least=0.001)
+    min_side: int = arg("shortest side accepted, in pixels", 32, least=1)
+    shard_megabytes: float = arg("size at which a shard is closed, in millions of bytes", 64.0, least=0.001)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,8 +90,8 @@ class Evaluate(Batch):
     name: ClassVar[str] = "evaluate"
     model: str = arg("version of the model that made the predictions")
     predicted: str = arg("URI of the bucket with predictions and reports, e.g. gs://animals_predicted")
-    min_accuracy: float = arg("accuracy on new pictures below which retraining is called for", 0.95)
-    max_new: int = arg("pictures the model was not trained on from which retraining is called for", 500)
+    min_accuracy: float = arg("accuracy on new pictures below which retraining is called for", 0.95, least=0, most=1)
+    max_new: int = arg("pictures the model was not trained on from which retraining is called for", 500, least=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,15 +99,15 @@ class Train(Batch):
     """Train a candidate on the train shards of every batch so far; writes safetensors, ONNX and model.json."""
 
     name: ClassVar[str] = "train"
-    epochs: int = arg("passes over the training pictures (fit one cycle)", 10)
-    image_size: int = arg("side of the square the model sees, in pixels", 224)
-    batch_size: int = arg("pictures per optimiser step", 32)
-    learning_rate: float = arg("peak of the one-cycle schedule", 3e-3)
+    epochs: int = arg("passes over the training pictures (fit one cycle)", 10, least=1)
+    image_size: int = arg("side of the square the model sees, in pixels", 224, least=32, most=1024)
+    batch_size: int = arg("pictures per optimiser step", 32, least=2)
+    learning_rate: float = arg("peak of the one-cycle schedule", 3e-3, least=1e-8, most=10)
     weights: Literal["auto", "none"] = arg(
         "starting weights: auto = ImageNet when they can be fetched, else none; none = from scratch", "auto"
     )
-    validation: float = arg("share of the train split kept back to watch training", 0.1)
-    seed: int = arg("seed of every random choice", 42)
+    validation: float = arg("share of the train split kept back to watch training", 0.1, least=0, most=0.5)
+    seed: int = arg("seed of every random choice", 42, least=0, most=2**32 - 1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +117,7 @@ class Judge(Batch):
     name: ClassVar[str] = "judge"
     candidate: str = arg("version of the candidate")
     champion: str = arg("version of the champion; empty when there is none", "")
-    min_gain: float = arg("accuracy the candidate must gain, as a fraction", 0.0)
+    min_gain: float = arg("accuracy the candidate must gain, as a fraction", 0.0, least=-1, most=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +137,7 @@ class Deploy(Batch):
     model: str = arg("version to serve")
     site: str = arg("URI of the document that names the model a website serves")
     url: str = arg("where the website answers", "http://127.0.0.1:5000")
-    timeout: float = arg("seconds the website may take to answer with the new model", 120.0)
+    timeout: float = arg("seconds the website may take to answer with the new model", 120.0, least=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,7 +148,7 @@ class Serve(Step):
     models: str = arg("URI of the bucket with models, e.g. gs://animals_models")
     site: str = arg("URI of the document that names the model to serve; followed as it changes")
     host: str = arg("address to listen on", "127.0.0.1")
-    port: int = arg("port to listen on", 5000)
+    port: int = arg("port to listen on", 5000, least=0, most=65535)
 
 
 STEPS: dict[str, type[Step]] = {s.name: s for s in (Sort, Predict, Evaluate, Train, Judge, Promote, Deploy, Serve)}
@@ -157,6 +158,10 @@ def parse(argv: list[str]) -> Step:
     """Read a command line back into its step. Raises ContractError; `--help` prints and exits as argparse does."""
     values: dict[str, Any] = vars(parser().parse_args(argv))
     step = STEPS[values.pop("step")]
+    for f in dataclasses.fields(step):
+        value, least, most = values[f.name], f.metadata["least"], f.metadata["most"]
+        if isinstance(value, (int, float)) and not least <= value <= most:
+            raise ContractError(f"--{f.name.replace('_', '-')} is {value}; it must be from {least:g} to {most:g}")
     arguments: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
     return step(**arguments)
 

@@ -46,7 +46,7 @@ def example(step: type[Step], text: str = "text") -> Step:
         elif typing.get_origin(hint) is tuple:
             values[field.name] = (f"{text} 1", text)
         else:
-            values[field.name] = {str: text, int: -7, float: 1.5e-7}[hint]
+            values[field.name] = {str: text, int: 77, float: 0.0625}[hint]
     return step(**values)
 
 
@@ -108,6 +108,9 @@ def test_each_missing_argument_is_named(name: str) -> None:
         ([*example(contract.Train).argv(), "--epochs=many"], "argument --epochs: invalid int value: 'many'"),
         ([*example(contract.Sort).argv(), "--label-rule=magic"], "argument --label-rule: invalid choice: 'magic'"),
         ([*example(contract.Sort).argv(), "stray"], "stray"),
+        ([*example(contract.Train).argv(), "--epochs=0"], "--epochs is 0; it must be from 1 to inf"),
+        ([*example(contract.Sort).argv(), "--max-bad=20"], "--max-bad is 20.0; it must be from 0 to 1"),
+        ([*example(contract.Sort).argv(), "--holdout=nan"], "--holdout is nan; it must be from 0 to 0.9"),
     ],
 )
 def test_a_wrong_command_line_is_refused_with_the_culprit(argv: list[str], complaint: str) -> None:

@@ -17,6 +17,7 @@ __all__ = [
     "locate",
     "name_in",
     "open_store",
+    "write_once",
 ]
 
 
@@ -43,6 +44,15 @@ def locate(uri: str) -> tuple[Store, str]:
     if name and (scheme == "gs" or (scheme == "file" and not bucket)):
         return open_store(f"{scheme}://{bucket or '/'}"), name
     raise StoreError(f"{uri!r} is not an object", remedy="Name it as gs://bucket/name or file:///absolute/path.")
+
+
+def write_once(store: Store, name: str, data: bytes) -> bytes:
+    """Create the object; returns its content, which is another one if an earlier attempt at the same has written it."""
+    try:
+        store.write_if_absent(name, data)
+    except Exists:
+        return store.read(name)
+    return data
 
 
 def name_in(store: Store, uri: str) -> str:

@@ -60,7 +60,12 @@ def test_a_perfect_model_needs_no_retraining(buckets: Buckets) -> None:
     predicted(buckets)
     outcome = run(buckets, max_new=1)
     assert outcome.counts == {"pictures": 12, "right": 12, "accuracy": 1.0, "new_classes": [], "quarantined": 0}
-    assert outcome.outputs == {"report": contract.report(buckets.predicted, "r1"), "retrain": False, "reasons": []}
+    assert outcome.outputs == {
+        "metrics": contract.metrics(buckets.predicted, "r1"),
+        "report": contract.report(buckets.predicted, "r1"),
+        "retrain": False,
+        "reasons": [],
+    }
     assert outcome.message == "100.0% of 12 new pictures right; no need to retrain"
     document = metrics_of(buckets)
     assert (document["run"], document["model"]) == ("r1", "v1")

@@ -174,17 +174,42 @@ def test_the_numbers_of_the_classes_are_their_places_in_the_card(buckets: Bucket
 
     buckets.put_squares(6, labels=["zebra", "cat", "dog"])
     buckets.sorted(holdout=0.0)
-    data = dataset.load(buckets.models, learner.cache_side(32), tmp_path)
+    data = dataset.load(buckets.models, 32, tmp_path)
     assert data.classes == ["cat", "dog", "zebra"]
     learn, weights = learner.build(data, step_for(buckets, weights="none", validation=0.2))
     assert weights == "none"
-    for part, size in ((learn.dls.train_ds, 37), (learn.dls.valid_ds, 32)):
+    for part in (learn.dls.train_ds, learn.dls.valid_ds):
         for picture, number in part:
-            assert picture.shape == (3, size, size)
+            assert picture.shape == (3, 32, 32)
             red_green_blue = int(picture[:, 20, 20].argmax())  # cat, dog and zebra have these colours
             assert int(number) == red_green_blue
     assert (len(learn.dls.train_ds), len(learn.dls.valid_ds)) == (14, 4)
     assert learn.model(learn.dls.one_batch()[0]).shape[1] == 3
+
+
+def test_weights_at_hand_are_what_the_body_starts_from(
+    buckets: Buckets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+    from torchvision.models import ResNet34_Weights, resnet34
+
+    from model_service import learner
+
+    fetched = resnet34()  # stands for ImageNet's, where torchvision keeps what it has fetched
+    cache = tmp_path / "hub" / "checkpoints"
+    cache.mkdir(parents=True)
+    torch.save(fetched.state_dict(), cache / ResNet34_Weights.DEFAULT.url.rsplit("/", 1)[1])
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    buckets.put_squares(4)
+    buckets.sorted(holdout=0.0)
+    data = dataset.load(buckets.models, 32, tmp_path)
+
+    learn, weights = learner.build(data, step_for(buckets, weights="auto"))
+
+    assert weights == "ResNet34_Weights.IMAGENET1K_V1"
+    assert torch.equal(learn.model[0][0].weight, fetched.conv1.weight)
+    history = learner.fit(learn, step_for(buckets, weights="auto"), pretrained=True)
+    assert [row["epoch"] for row in history] == [1, 2]  # the head alone, then everything
 
 
 def test_weights_out_of_reach_are_said_loudly_and_training_starts_from_scratch(
@@ -199,7 +224,7 @@ def test_weights_out_of_reach_are_said_loudly_and_training_starts_from_scratch(
     monkeypatch.setattr(socket, "getaddrinfo", no_network)
     buckets.put_squares(3)
     buckets.sorted(holdout=0.0)
-    data = dataset.load(buckets.models, learner.cache_side(32), tmp_path)
+    data = dataset.load(buckets.models, 32, tmp_path)
     before = socket.getdefaulttimeout()
     with caplog.at_level(logging.WARNING):
         learn, weights = learner.build(data, step_for(buckets, weights="auto"))
@@ -234,10 +259,11 @@ def test_only_the_train_split_of_finished_batches_is_loaded(buckets: Buckets, tm
     ("labels", "message"),
     [
         (["cat"], r"nothing to tell apart: 3 training pictures of 1 class\(es\)"),
+        (["cat", "dog"], r"nothing to tell apart: 6 training pictures of 2 class\(es\)"),
         ([], r"nothing to tell apart: 0 training pictures of 0 class\(es\)"),
     ],
 )
-def test_fewer_than_two_classes_are_an_error_that_says_so(
+def test_too_few_pictures_or_classes_are_an_error_that_says_so(
     buckets: Buckets, tmp_path: Path, labels: list[str], message: str
 ) -> None:
     if labels:
