@@ -11,7 +11,6 @@ PYTHON_VERSION := 3.11
 # uv from PATH, or from an environment of its own
 UV := $(or $(shell command -v uv 2>/dev/null),$(STATE)/uv/bin/uv)
 # CPU wheels of torch, without CUDA's 4 GB: UV_TORCH_BACKEND=cpu make lock env (uv reads the variable)
-export DEMO_IMAGES DEMO_PICTURES DEMO_EPOCHS DEMO_IMAGE_SIZE DEMO_AIRFLOW_PORT DEMO_SITE_PORT
 
 .PHONY: help env demo demo-stop test check bench lock soak clean
 
