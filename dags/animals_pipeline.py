@@ -6,7 +6,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import menagerie_contract as contract
-from airflow.providers.common.compat.sdk import Param, TriggerRule, dag, task
+from airflow.providers.common.compat.sdk import Param, TriggerRule, dag
+
+# Named one by one: `@task.branch` and the like would search every provider while the file is parsed.
+from airflow.providers.standard.decorators.branch_python import branch_task
+from airflow.providers.standard.decorators.python import python_task
+from airflow.providers.standard.decorators.short_circuit import short_circuit_task
 from menagerie import decisions, documents
 from menagerie.launchers import fan_out, launch
 from menagerie.settings import settings
@@ -125,23 +130,23 @@ def animals_pipeline() -> None:
         execution_timeout=timedelta(hours=6),
     )
 
-    @task
+    @python_task
     def champion() -> str | None:
         """The version in use when the run began: predicted with, judged against and replaced by this run alone."""
         pointer = documents.read(contract.champion(MODELS))
         return pointer["version"] if pointer else None
 
-    @task.branch
+    @branch_task
     def after_sort(result: dict[str, Any], version: str | None, params: dict[str, Any]) -> str:
         way = decisions.after_sort(result["counts"], version, params["retrain"])
         print(way.why)
         return way.task
 
-    @task
+    @python_task
     def nothing_new() -> str:
         return "nothing new arrived: the champion stays, nothing to do"
 
-    @task
+    @python_task
     def plan_predict(result: dict[str, Any], version: str, run_id: str) -> list[list[str]]:
         """The command lines of the mapped predict tasks."""
         run = contract.run_name(run_id)
@@ -164,7 +169,7 @@ def animals_pipeline() -> None:
         task_id="evaluate",
     )
 
-    @task.branch
+    @branch_task
     def after_evaluate(result: dict[str, Any], params: dict[str, Any]) -> str:
         way = decisions.after_evaluate(result["outputs"]["retrain"], result["outputs"]["reasons"], params["retrain"])
         print(way.why)
@@ -183,13 +188,13 @@ def animals_pipeline() -> None:
     )
     judge = launch(contract.Judge(**step_fields("judge"), candidate=CANDIDATE, champion=CHAMPION), task_id="judge")
 
-    @task.branch
+    @branch_task
     def after_judge(result: dict[str, Any]) -> str:
         way = decisions.after_judge(result["outputs"]["promote"], result["counts"]["reason"])
         print(way.why)
         return way.task
 
-    @task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
+    @python_task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
     def keep_champion() -> str:
         return "the champion stays"
 
@@ -197,7 +202,7 @@ def animals_pipeline() -> None:
         contract.Promote(**step_fields("promote"), candidate=CANDIDATE, champion=CHAMPION), task_id="promote"
     )
 
-    @task.short_circuit
+    @short_circuit_task
     def deploy_wanted(params: dict[str, Any]) -> bool:
         return bool(params["deploy"])
 

@@ -13,7 +13,7 @@ from typing import Any
 import menagerie_contract as contract
 
 from model_service.errors import StepError
-from model_service.storage import Exists, NotFound, name_in, open_store
+from model_service.storage import Exists, NotFound, name_in, open_store, read_live
 
 CARD = "model.json"
 _PROVENANCE = ("created", "commit")  # of the attempt that wrote the card, not of the model
@@ -83,13 +83,8 @@ def load(models: str, version: str, file: str) -> bytes:
 def champion(models: str) -> tuple[dict[str, Any] | None, int]:
     """The champion pointer and its generation; (None, 0) when there is no champion yet."""
     store = open_store(models)
-    name = name_in(store, contract.champion(models))
-    try:
-        blob = store.stat(name)
-        pointer: dict[str, Any] = json.loads(store.read(name, blob.generation))
-    except NotFound:
-        return None, 0
-    return pointer, blob.generation
+    data, generation = read_live(store, name_in(store, contract.champion(models)))
+    return (None if data is None else json.loads(data)), generation
 
 
 def move_champion(models: str, pointer: dict[str, Any], generation: int) -> None:

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from model_service.storage import Conflict, Exists, NotFound, Store, locate
+from model_service.storage import Conflict, Exists, Store, locate, read_live
 
 
 @dataclass(frozen=True)
@@ -49,9 +49,5 @@ def finish(uri: str, document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _read(store: Store, name: str) -> tuple[dict[str, Any] | None, int]:
-    try:
-        blob = store.stat(name)
-        document: dict[str, Any] = json.loads(store.read(name, blob.generation))
-    except NotFound:
-        return None, 0
-    return document, blob.generation
+    data, generation = read_live(store, name)
+    return (None if data is None else json.loads(data)), generation

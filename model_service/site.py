@@ -11,7 +11,7 @@ import os
 from dataclasses import asdict, dataclass
 
 from model_service.errors import StepError
-from model_service.storage import NotFound, Store, locate
+from model_service.storage import Store, locate, read_live
 
 
 class BadSite(StepError):
@@ -29,16 +29,8 @@ class Site:
 def read(uri: str) -> tuple[Site | None, int]:
     """The document and its generation; (None, 0) when nothing was deployed yet. Raises BadSite, StoreError."""
     store, name = _locate(uri)
-    for _ in range(3):  # a document replaced between stat and read is simply read again
-        try:
-            generation = store.stat(name).generation
-        except NotFound:
-            return None, 0
-        try:
-            return _parse(uri, store.read(name, generation)), generation
-        except NotFound:
-            continue
-    raise BadSite(f"{uri} changes faster than it can be read", retry=True)
+    data, generation = read_live(store, name)
+    return (None if data is None else _parse(uri, data)), generation
 
 
 def write(uri: str, site: Site, generation: int) -> int:

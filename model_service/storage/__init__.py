@@ -17,6 +17,7 @@ __all__ = [
     "locate",
     "name_in",
     "open_store",
+    "read_live",
     "write_once",
 ]
 
@@ -44,6 +45,20 @@ def locate(uri: str) -> tuple[Store, str]:
     if name and (scheme == "gs" or (scheme == "file" and not bucket)):
         return open_store(f"{scheme}://{bucket or '/'}"), name
     raise StoreError(f"{uri!r} is not an object", remedy="Name it as gs://bucket/name or file:///absolute/path.")
+
+
+def read_live(store: Store, name: str) -> tuple[bytes | None, int]:
+    """An object's content and generation; (None, 0) when there is none. One replaced while it is read is read again."""
+    for _ in range(10):
+        try:
+            generation = store.stat(name).generation
+        except NotFound:
+            return None, 0
+        try:
+            return store.read(name, generation), generation
+        except NotFound:
+            continue
+    raise StoreError(f"{store.uri}/{name} changes faster than it can be read", retry=True)
 
 
 def write_once(store: Store, name: str, data: bytes) -> bytes:
