@@ -10,9 +10,11 @@ MODEL := $(VENV)/model/bin/python
 PYTHON_VERSION := 3.11
 # uv from PATH, or from an environment of its own
 UV := $(or $(shell command -v uv 2>/dev/null),$(STATE)/uv/bin/uv)
+# a progress bar on a terminal, silence elsewhere
+QUIET := $(shell test -t 2 || echo --quiet)
 # CPU wheels of torch, without CUDA's 4 GB: UV_TORCH_BACKEND=cpu make lock env (uv reads the variable)
 
-.PHONY: help env demo demo-stop test check bench lock soak clean
+.PHONY: help env demo demo-stop test check bench lock clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | column -t -s '|'
@@ -56,16 +58,16 @@ $(STATE)/uv/bin/uv:
 
 $(VENV)/airflow/.made: locks/airflow.txt | $(UV)
 	@echo "making the airflow environment …"
-	$(UV) venv --quiet --clear --python $(PYTHON_VERSION) $(@D)
-	$(UV) pip sync --quiet --python $(AIRFLOW) --require-hashes $<
+	@$(UV) venv --quiet --clear --python $(PYTHON_VERSION) $(@D)
+	@$(UV) pip sync $(QUIET) --python $(AIRFLOW) --require-hashes $<
 	@touch $@
 
 # The .pth file lets `python -m model_service` find the contract, which stands in plugins/ for Airflow's sake.
 $(VENV)/model/.made: locks/model-dev.txt | $(UV)
 	@echo "making the model environment (torch: about 5 GB) …"
-	$(UV) venv --quiet --clear --python $(PYTHON_VERSION) $(@D)
-	$(UV) pip sync --quiet --python $(MODEL) --require-hashes $<
-	printf '%s\n' "$(CURDIR)" "$(CURDIR)/plugins" > $(@D)/lib/python$(PYTHON_VERSION)/site-packages/menagerie.pth
+	@$(UV) venv --quiet --clear --python $(PYTHON_VERSION) $(@D)
+	@$(UV) pip sync $(QUIET) --python $(MODEL) --require-hashes $<
+	@printf '%s\n' "$(CURDIR)" "$(CURDIR)/plugins" > $(@D)/lib/python$(PYTHON_VERSION)/site-packages/menagerie.pth
 	@touch $@
 
 $(STATE)/chromium:
