@@ -24,7 +24,7 @@ demo: env ## the whole main job: sample pictures, Airflow, two runs, the website
 	@$(MODEL) -m demo up
 
 demo-stop: ## end what make demo started, and nothing else
-	@$(MODEL) -m demo stop
+	@if test -x $(MODEL); then $(MODEL) -m demo stop; else echo "nothing of the demo is running"; fi
 
 test: env $(STATE)/chromium ## unit, integration, DAG, page and end-to-end tests, then ruff and mypy
 	OMP_WAIT_POLICY=PASSIVE $(MODEL) -m pytest tests/model_service tests/demo tests/test_contract.py tests/test_readme.py -n 2 --dist loadfile

@@ -131,10 +131,9 @@ def animals_pipeline() -> None:
     )
 
     @python_task
-    def champion() -> str | None:
+    def champion(run_id: str) -> str | None:
         """The version in use when the run began: predicted with, judged against and replaced by this run alone."""
-        pointer = documents.read(contract.champion(MODELS))
-        return pointer["version"] if pointer else None
+        return decisions.champion_before(documents.read(contract.champion(MODELS)), contract.run_name(run_id))
 
     @branch_task
     def after_sort(result: dict[str, Any], version: str | None, params: dict[str, Any]) -> str:

@@ -43,13 +43,15 @@ def main() -> int:
     command = parser.parse_args().command
     console = Console(soft_wrap=not sys.stdout.isatty())
     try:
-        configured = config.read()
-        processes = Processes(configured.state)
+        processes = Processes(config.DEMO)
         if command == "stop":
             ended = processes.stop()
             console.print(f"ended: {', '.join(ended)}" if ended else "nothing of the demo is running")
         else:
-            _up(configured, processes, console)
+            _up(config.read(), processes, console)
+    except KeyboardInterrupt:
+        console.print("demo: interrupted; what it had started is ended")
+        return 130
     except DemoError as error:
         console.print(f"[red]demo:[/] {error}", highlight=False)
         return 1

@@ -17,9 +17,9 @@ def label_rule(config: Config) -> str:
     """Where the labels of these pictures stand: `folder` or `filename`."""
     if config.images is None:
         return "filename"
-    return (
-        "folder" if any(len(path.relative_to(config.images).parts) > 1 for path in _own(config.images)) else "filename"
-    )
+    pictures = _own(config.images)
+    nested = sum(path.parent != config.images for path in pictures)
+    return "folder" if nested > len(pictures) / 2 else "filename"
 
 
 def drop(config: Config, number: int) -> int:
@@ -37,7 +37,14 @@ def drop(config: Config, number: int) -> int:
 
 
 def _own(folder: Path) -> list[Path]:
-    found = sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix.lower() in EXTENSIONS)
+    """The pictures in a folder and the folders below it, but for hidden ones such as `.thumbnails`."""
+    found = sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_file()
+        and path.suffix.lower() in EXTENSIONS
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
     if len(found) < 20:
         raise DemoError(f"DEMO_IMAGES={folder} holds {len(found)} pictures; the demo needs at least 20, better 200")
     return found

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+STATE = ROOT / ".menagerie"
+DEMO = STATE / "demo"
 
 
 class DemoError(Exception):
@@ -59,15 +61,18 @@ def read(variables: Mapping[str, str] = os.environ) -> Config:
             raise DemoError(f"{key} is {text!r}; set it to a whole number from {least} to {most}")
         return int(text)
 
-    images = variables.get("DEMO_IMAGES")
-    if images and not Path(images).is_dir():
+    named = variables.get("DEMO_IMAGES")
+    images = Path(named).expanduser().resolve() if named else None
+    if images and images.is_relative_to(STATE):
+        raise DemoError(f"DEMO_IMAGES is {named!r}, which the demo itself clears away; copy the pictures elsewhere")
+    if images and not images.is_dir():
         raise DemoError(
-            f"DEMO_IMAGES is {images!r}, which is not a folder; name one with a folder a class, or <label>_<n>.jpg files"
+            f"DEMO_IMAGES is {named!r}, which is not a folder; name one with a folder a class, or <label>_<n>.jpg files"
         )
     first = number("DEMO_PICTURES", 60, 10, 10_000)
     return Config(
-        state=ROOT / ".menagerie" / "demo",
-        images=Path(images).resolve() if images else None,
+        state=DEMO,
+        images=images,
         airflow_port=number("DEMO_AIRFLOW_PORT", 8080, 1, 65535),
         site_port=number("DEMO_SITE_PORT", 5000, 1, 65535),
         epochs=number("DEMO_EPOCHS", 8, 1, 500),

@@ -55,6 +55,7 @@ class Processes:
 
     def stop(self) -> list[str]:
         """End everything written down, with its children; returns the names of what still ran."""
+        self._adopt_website()
         running = {str(entry["name"]): process for entry in self._read() if (process := _process(entry))}
         everything = list(running.values())
         for process in running.values():
@@ -70,6 +71,15 @@ class Processes:
         psutil.wait_procs(alive, timeout=GRACE)
         self._file.unlink(missing_ok=True)
         return list(running)
+
+    def _adopt_website(self) -> None:
+        """A website that `deploy` had to start again is the demo's too; its pid stands beside the site document."""
+        site = self._file.parent / "site"
+        with contextlib.suppress(OSError, ValueError, psutil.NoSuchProcess):
+            process = psutil.Process(int((site / "site.pid").read_text()))
+            if f"--site=file://{site}/site.json" in process.cmdline():
+                entry = {"name": "website", "pid": process.pid, "created": process.create_time()}
+                self._write([*(e for e in self._read() if e["name"] != "website"), entry])
 
     def _read(self) -> list[dict[str, float | str]]:
         try:

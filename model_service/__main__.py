@@ -38,7 +38,7 @@ def main(argv: list[str]) -> int:
 
 def _run(step: contract.Batch) -> int:
     """Run a step to its end and write its result, also when it fails. A step that already succeeded is not run again."""
-    if (earlier := results.begin(step.result)) is not None:
+    if (earlier := results.begin(step.result, again=step.converges)) is not None:
         log.info("%s: done already, by an earlier attempt (%s)", step.name, earlier.get("message", ""))
         return 0
     started, clock = datetime.now(UTC), time.monotonic()

@@ -32,7 +32,7 @@ MANIFEST = pa.schema(
         ("offset", pa.int64()),
         ("width", pa.int32()),
         ("height", pa.int32()),
-        ("status", pa.string()),  # packed, duplicate or quarantined
+        ("status", pa.string()),  # packed, duplicate, quarantined or left (for the next run: storage did not give it)
         ("reason", pa.string()),  # of a quarantine: a key of images.REASONS
         ("text", pa.string()),
     ]
@@ -60,6 +60,15 @@ def finished(models: str) -> list[str]:
 def manifest(models: str, batch: str) -> pa.Table:
     store = open_store(models)
     return pq.read_table(io.BytesIO(store.read(name_in(store, contract.manifest(models, batch)))))
+
+
+def keys(models: str) -> set[str]:
+    """The keys of every picture packed so far."""
+    found: set[str] = set()
+    for batch in finished(models):
+        table = manifest(models, batch).select(["key", "status"])
+        found.update(row["key"] for row in table.to_pylist() if row["status"] == "packed")
+    return found
 
 
 def shards(models: str, batch: str, split: str) -> dict[str, str]:

@@ -38,6 +38,11 @@ def evaluate(step: contract.Evaluate) -> Outcome:
     numbers, page = contract.metrics(step.predicted, step.run), contract.report(step.predicted, step.run)
     text = json.dumps(document, indent=2, ensure_ascii=False).encode()
     document = json.loads(write_once(store, name_in(store, numbers), text))
+    if document["model"] != step.model:
+        raise StepError(
+            f"run {step.run} has an evaluation already, of {document['model']}",
+            remedy="evaluate under another --run: nothing is overwritten",
+        )
     write_once(store, name_in(store, page), report.render(document).encode())
     measured, retrain = document["metrics"], document["retrain"]
     counts = {key: measured[key] for key in ("pictures", "right", "accuracy", "new_classes")}

@@ -11,6 +11,7 @@ import menagerie_contract as contract
 import numpy as np
 
 from model_service import batches
+from model_service.errors import StepError
 from model_service.inference import Classifier
 from model_service.progress import progress
 from model_service.results import Outcome
@@ -67,6 +68,11 @@ def judge(step: contract.Judge) -> Outcome:
     uri = contract.verdict(step.models, step.run)
     text = json.dumps(verdict, indent=2, ensure_ascii=False).encode()
     verdict = json.loads(write_once(store, name_in(store, uri), text))
+    if (verdict["candidate"], verdict["champion"] or "") != (step.candidate, step.champion):
+        raise StepError(
+            f"run {step.run} has a verdict already, of {verdict['candidate']} against {verdict['champion'] or 'none'}",
+            remedy="judge under another --run: nothing is overwritten",
+        )
     return Outcome(verdict, {"verdict": uri, "promote": verdict["promote"]}, verdict["reason"])
 
 

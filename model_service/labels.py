@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 
 _NUMBERED = re.compile(r"^(?P<label>.+?)[_ -]?\(?\d+\)?$")  # cat_17, cat 17, cat-17, cat17, cat (17)
 _LETTER = re.compile(r"[^\W\d_]")
+_LONGEST_LABEL = 250  # bytes: it becomes a folder's name
 _LONGEST_STEM = 180  # bytes; file systems allow 255 for a name, the hash and extension need some
 
 
@@ -20,7 +21,7 @@ def label_of(name: str, rule: str) -> str | None:
         match = _NUMBERED.match(path.stem)
         found = match["label"] if match else ""
     label = re.sub(r"[\s_]+", "_", unicodedata.normalize("NFC", found).casefold()).strip("_.- ")
-    return label if _LETTER.search(label) else None
+    return label if _LETTER.search(label) and len(label.encode()) <= _LONGEST_LABEL else None
 
 
 def split_of(sha256: str, holdout: float) -> str:

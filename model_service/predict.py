@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import collections
-import contextlib
+import io
 import itertools
 import tempfile
 from collections.abc import Iterator
@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from model_service import batches
+from model_service.errors import StepError
 from model_service.inference import Classifier
 from model_service.progress import progress
 from model_service.results import Outcome
@@ -25,8 +26,8 @@ from model_service.storage import Exists, locate
 ROWS = 1024  # pictures held in memory before they go to the file
 
 
-def schema(classes: list[str]) -> pa.Schema:
-    """A row a picture; `probabilities` in the order of `classes`, which stand in the schema's metadata."""
+def schema(classes: list[str], model: str, shards: list[str]) -> pa.Schema:
+    """A row a picture; `probabilities` in the order of `classes`, which the metadata has, with the model and the shards."""
     return pa.schema(
         [
             ("key", pa.string()),
@@ -40,7 +41,7 @@ def schema(classes: list[str]) -> pa.Schema:
             ("probabilities", pa.list_(pa.float32(), len(classes))),
             ("model", pa.string()),
         ],
-        metadata={"classes": "\n".join(classes)},
+        metadata={"classes": "\n".join(classes), "model": model, "shards": "\n".join(shards)},
     )
 
 
@@ -50,20 +51,31 @@ def predict(step: contract.Predict) -> Outcome:
     counts: collections.Counter[str] = collections.Counter()
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "predictions.parquet"
-        with pq.ParquetWriter(file, schema(classifier.classes), compression="zstd") as writer:
+        with pq.ParquetWriter(file, schema(classifier.classes, step.model, list(shards)), compression="zstd") as writer:
             told = progress(_rows(classifier, batches.samples(step.models, shards)), "predict")
             while chunk := list(itertools.islice(told, ROWS)):
                 writer.write_table(pa.Table.from_pylist(chunk, writer.schema))
                 counts.update(row["predicted"] for row in chunk)
         store, name = locate(step.output)
-        with contextlib.suppress(Exists):  # an earlier attempt wrote it whole
+        try:
             store.write_if_absent(name, file)
+        except Exists:  # an earlier attempt wrote it whole
+            _check_same(step, store.read(name), list(shards))
     total = sum(counts.values())
     return Outcome(
         {"pictures": total, "predicted": dict(sorted(counts.items()))},
         {"predictions": step.output},
         f"{total} pictures classified by {step.model}",
     )
+
+
+def _check_same(step: contract.Predict, there: bytes, shards: list[str]) -> None:
+    metadata = pq.read_schema(io.BytesIO(there)).metadata
+    if (metadata[b"model"].decode(), metadata[b"shards"].decode()) != (step.model, "\n".join(shards)):
+        raise StepError(
+            f"{step.output} holds the predictions of {metadata[b'model'].decode()} for other shards or by another model",
+            remedy="give another --output: nothing is overwritten",
+        )
 
 
 def _rows(classifier: Classifier, samples: Iterator[Sample]) -> Iterator[dict[str, Any]]:

@@ -8,7 +8,7 @@ import json
 
 import menagerie_contract as contract
 
-from model_service.storage import Blob, Exists, NotFound, Store
+from model_service.storage import Blob, Exists, NotFound, Store, StoreError
 
 _LONGEST_NAME, _LONGEST_PART = 900, 240  # bytes; stores allow 1024 and 255, and something is added to them here
 
@@ -17,7 +17,13 @@ def put_aside(source: Store, blob: Blob, reason: str, text: str) -> None:
     """Copy an object into quarantine; the source is never deleted, nothing there is overwritten. Safe to repeat."""
     note = {"name": blob.name, "generation": blob.generation, "bytes": blob.size, "reason": reason, "text": text}
     data = json.dumps(note, indent=2, sort_keys=True, ensure_ascii=False).encode()
-    short = _shortened(blob.name)
+    try:
+        _put(source, blob, data, reason, _shortened(blob.name))
+    except StoreError:  # a folder stands where the file would, or the other way round
+        _put(source, blob, data, reason, hashlib.sha256(blob.name.encode()).hexdigest())
+
+
+def _put(source: Store, blob: Blob, data: bytes, reason: str, short: str) -> None:
     name = f"{contract.QUARANTINE}/{reason}/{short}"
     if not _write_note(source, f"{name}.json", data):
         # Another content was quarantined under this name before: this one stands under its generation.

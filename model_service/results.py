@@ -18,11 +18,14 @@ class Outcome:
     message: str = ""
 
 
-def begin(uri: str) -> dict[str, Any] | None:
-    """The result of an earlier attempt that succeeded, else None; what a failed attempt left is cleared away."""
+def begin(uri: str, *, again: bool = False) -> dict[str, Any] | None:
+    """The result of an earlier attempt that succeeded, else None; what a failed one left is cleared away.
+
+    With `again` a success is cleared away too: the step is to be proved anew.
+    """
     store, name = locate(uri)
     found, generation = _read(store, name)
-    if found is None or found["status"] == "ok":
+    if found is None or (found["status"] == "ok" and not again):
         return found
     store.delete_if_generation(name, generation)
     return None

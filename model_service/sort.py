@@ -27,7 +27,7 @@ from model_service.images import BadImage, Limits
 from model_service.progress import progress
 from model_service.results import Outcome
 from model_service.shards import Sample, ShardWriter
-from model_service.storage import Blob, Exists, NotFound, Store, name_in, open_store
+from model_service.storage import Blob, Exists, NotFound, Store, StoreError, name_in, open_store
 
 THREADS = 16
 log = logging.getLogger(__name__)
@@ -56,7 +56,8 @@ def sort(step: contract.Sort) -> Outcome:
         writers = {
             split: ShardWriter(Path(folder), split, int(step.shard_megabytes * 1e6)) for split in contract.SPLITS
         }
-        rows = _pack(_read_all(step, source, to_predict, plan), writers, len(plan))
+        known = batches.keys(step.models)
+        rows = _pack(_read_all(step, source, to_predict, plan), writers, len(plan), known)
         _refuse_if_bad(step, _counts(rows))
         paths = [path for writer in writers.values() for path in writer.paths]
         hashes = {path.name: _publish_shard(step, models, path) for path in paths}
@@ -126,11 +127,21 @@ def _read_all(step: contract.Sort, source: Store, to_predict: Store, plan: list[
     pending: collections.deque[Future[Picture]] = collections.deque()
     with ThreadPoolExecutor(THREADS) as pool:
         for blob in plan:
-            pending.append(pool.submit(_read_one, step, limits, source, to_predict, blob))
+            pending.append(pool.submit(_take, step, limits, source, to_predict, blob))
             if len(pending) >= 2 * THREADS:
                 yield pending.popleft().result()
         while pending:
             yield pending.popleft().result()
+
+
+def _take(step: contract.Sort, limits: Limits, source: Store, to_predict: Store, blob: Blob) -> Picture:
+    """One object. What storage will not give or take now is left for the next run, and the others go on."""
+    try:
+        return _read_one(step, limits, source, to_predict, blob)
+    except StoreError as error:
+        log.warning("left for the next run: %s: %s", ascii(blob.name), error)
+        row = {"uri": f"{step.source}/{blob.name}", "generation": blob.generation}
+        return Picture(row | {"status": "left", "reason": None, "text": str(error)})
 
 
 def _read_one(step: contract.Sort, limits: Limits, source: Store, to_predict: Store, blob: Blob) -> Picture:
@@ -167,10 +178,11 @@ def _crc32c(data: bytes) -> str:
     return base64.b64encode(google_crc32c.value(data).to_bytes(4, "big")).decode()
 
 
-def _pack(pictures: Iterator[Picture], writers: dict[str, ShardWriter], total: int) -> list[dict[str, Any]]:
-    """Fill the shards; returns the manifest's rows. The second picture of a content is a duplicate and not packed."""
+def _pack(
+    pictures: Iterator[Picture], writers: dict[str, ShardWriter], total: int, keys: set[str]
+) -> list[dict[str, Any]]:
+    """Fill the shards; returns the manifest's rows. A content that is among the `keys` packed so far is a duplicate."""
     rows: list[dict[str, Any]] = []
-    keys: set[str] = set()
     for picture in progress(pictures, "sort", total):
         row = picture.row
         if picture.jpeg is not None:
@@ -193,6 +205,7 @@ def _counts(rows: list[dict[str, Any]]) -> dict[str, Any]:
         "new": len(rows),
         "packed": len(packed),
         "duplicates": sum(row["status"] == "duplicate" for row in rows),
+        "left": sum(row["status"] == "left" for row in rows),
         "quarantined": dict(sorted(collections.Counter(r["reason"] for r in rows if r.get("reason")).items())),
         "classes": dict(sorted(collections.Counter(row["label"] for row in packed).items())),
         "splits": {split: sum(row["split"] == split for row in packed) for split in contract.SPLITS},
@@ -202,15 +215,17 @@ def _counts(rows: list[dict[str, Any]]) -> dict[str, Any]:
 
 def _refuse_if_bad(step: contract.Sort, counts: dict[str, Any]) -> None:
     reasons = counts["quarantined"]
-    bad = sum(n for reason, n in reasons.items() if reason != "vanished")
+    bad = sum(n for reason, n in reasons.items() if reason != "vanished") + counts["left"]
     if bad <= step.max_bad * counts["new"]:
         return
+    reasons = reasons | ({"not readable now (see the log)": counts["left"]} if counts["left"] else {})
     table = ", ".join(f"{n} {reason}" for reason, n in reasons.items())
     share = f"{bad / counts['new']:.0%}, allowed are {step.max_bad:.0%}"
     raise StepError(
         f"{bad} of {counts['new']} new pictures cannot be used ({share}): {table}",
         remedy=f"look at {step.source}/{contract.QUARANTINE}/, remove or mend the originals and start a new run, "
         "or allow more with --max-bad (the DAG's Param max_bad)",
+        retry=counts["left"] > 0,
     )
 
 
@@ -229,11 +244,16 @@ def _publish_shard(step: contract.Sort, models: Store, path: Path) -> str:
 
 
 def _complete_ledger(models_uri: str, models: Store) -> None:
-    """Every finished batch's plan goes into the ledger, also of a run that was killed before it could do so."""
+    """Every finished batch goes into the ledger, also of a run that was killed before it could do so: its plan, but for
+    what was left for the next run.
+    """
     folder = name_in(models, contract.ledger(models_uri))
     entered = {PurePosixPath(blob.name).stem for blob in models.list(folder + "/")}
     for batch in batches.finished(models_uri):
         if batch not in entered:
-            plan = models.read(name_in(models, contract.plan(models_uri, batch)))
+            rows = batches.manifest(models_uri, batch).select(["uri", "generation", "status"]).to_pylist()
+            left = {row["generation"]: row["uri"] for row in rows if row["status"] == "left"}
+            plan = ledger.read(models.read(name_in(models, contract.plan(models_uri, batch))))
+            taken = [blob for blob in plan if not left.get(blob.generation, "").endswith(f"/{blob.name}")]
             with contextlib.suppress(Exists):
-                models.write_if_absent(f"{folder}/{batch}.parquet", plan)
+                models.write_if_absent(f"{folder}/{batch}.parquet", ledger.write(taken))

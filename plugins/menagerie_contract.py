@@ -33,6 +33,7 @@ def arg(doc: str, default: Any = dataclasses.MISSING, *, least: float = -math.in
 @dataclass(frozen=True, kw_only=True)
 class Step:
     name: ClassVar[str]
+    converges: ClassVar[bool] = False  # whether it is run again although it succeeded before, since the world moves on
 
     contract: str = arg("version of the contract the caller speaks", VERSION)
 
@@ -134,6 +135,7 @@ class Deploy(Batch):
     """Move the website to a model without a failed request, and prove that it answers."""
 
     name: ClassVar[str] = "deploy"
+    converges: ClassVar[bool] = True
     model: str = arg("version to serve")
     site: str = arg("URI of the document that names the model a website serves")
     url: str = arg("where the website answers", "http://127.0.0.1:5000")
@@ -162,6 +164,11 @@ def parse(argv: list[str]) -> Step:
         value, least, most = values[f.name], f.metadata["least"], f.metadata["most"]
         if isinstance(value, (int, float)) and not least <= value <= most:
             raise ContractError(f"--{f.name.replace('_', '-')} is {value}; it must be from {least:g} to {most:g}")
+    if values.get("run", "-") != run_name(values.get("run", "-")) or values.get("run") in ("", ".", ".."):
+        raise ContractError(f"--run is {values['run']!r}; use letters, digits, '.', '_' and '-' only")
+    values |= {
+        name: values[name].rstrip("/") for name in ("models", "source", "to_predict", "predicted") if name in values
+    }
     arguments: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
     return step(**arguments)
 
@@ -197,8 +204,17 @@ def _add(sub: argparse.ArgumentParser, f: dataclasses.Field[Any], hint: Any) -> 
     elif typing.get_origin(hint) is tuple:
         options |= {"action": "append", "metavar": "URI"}
     else:
-        options |= {"type": _version if f.name == "contract" else hint, "metavar": hint.__name__.upper()}
+        reader = _version if f.name == "contract" else {int: _integer}.get(hint, hint)
+        options |= {"type": reader, "metavar": hint.__name__.upper()}
     sub.add_argument(f"--{f.name.replace('_', '-')}", **options)
+
+
+def _integer(text: str) -> int:
+    """Also `2.0`, which JSON Schema, and so Airflow's form, takes for an integer."""
+    try:
+        return int(text.removesuffix(".0"))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"invalid int value: {text!r}") from None
 
 
 def _version(text: str) -> str:

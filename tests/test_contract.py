@@ -41,6 +41,9 @@ def example(step: type[Step], text: str = "text") -> Step:
         hint = hints[field.name]
         if field.name == "contract":
             continue
+        if field.name == "run":
+            values["run"] = "manual__2026-11-21"
+            continue
         if typing.get_origin(hint) is Literal:
             values[field.name] = next(choice for choice in typing.get_args(hint) if choice != field.default)
         elif typing.get_origin(hint) is tuple:
@@ -109,6 +112,8 @@ def test_each_missing_argument_is_named(name: str) -> None:
         ([*example(contract.Sort).argv(), "--label-rule=magic"], "argument --label-rule: invalid choice: 'magic'"),
         ([*example(contract.Sort).argv(), "stray"], "stray"),
         ([*example(contract.Train).argv(), "--epochs=0"], "--epochs is 0; it must be from 1 to inf"),
+        ([*example(contract.Sort).argv(), "--run=a/b"], "--run is 'a/b'; use letters, digits"),
+        ([*example(contract.Sort).argv(), "--run=.."], "--run is '..'; use letters, digits"),
         ([*example(contract.Sort).argv(), "--max-bad=20"], "--max-bad is 20.0; it must be from 0 to 1"),
         ([*example(contract.Sort).argv(), "--holdout=nan"], "--holdout is nan; it must be from 0 to 0.9"),
     ],

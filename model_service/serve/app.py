@@ -49,7 +49,7 @@ def create_app(models: str, site: str, *, threads: int | None = None, waiting: i
     app.add_exception_handler(Exception, refusal.on_crash)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
 
-    @app.get("/")
+    @app.api_route("/", methods=["GET", "HEAD"])
     async def page() -> Response:
         return FileResponse(STATIC / "page.html")
 

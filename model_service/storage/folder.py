@@ -7,6 +7,7 @@ temporary file, which is never listed, and no lock.
 
 from __future__ import annotations
 
+import builtins
 import errno
 import fcntl
 import os
@@ -59,22 +60,32 @@ class FolderStore:
         yield from self._walk(top, start, files.encode(after))
 
     def _walk(self, top: bytes, prefix: bytes, after: bytes) -> Iterator[Blob]:
+        waiting = self._children(top, prefix, after)  # not recursive: folders may be nested deeper than calls
+        while waiting:
+            if (name := waiting.pop()).endswith(b"/"):
+                waiting += self._children(name, prefix, after)
+            else:
+                with suppress(FileNotFoundError, NotADirectoryError):  # gone meanwhile, or not a regular file
+                    yield files.blob(files.decode(name), os.lstat(os.path.join(self._root, name)))
+
+    def _children(self, top: bytes, prefix: bytes, after: bytes) -> builtins.list[bytes]:
+        """What is wanted in a folder, in the reverse order of the full names; folders end in "/"."""
+
         def wanted(name: bytes) -> bool:
             if name.endswith(b"/"):  # a folder: may a name in it be wanted?
                 return (name.startswith(prefix) or prefix.startswith(name)) and (name > after or after.startswith(name))
             return name.startswith(prefix) and name > after
 
-        with self._explain(files.decode(top)), suppress(FileNotFoundError, NotADirectoryError):
-            with os.scandir(os.path.join(self._root, top)) as entries:
-                # A folder's key ends in "/", as the names in it go on: this makes the order that of the full names.
-                keys = (entry.name + b"/" * entry.is_dir(follow_symlinks=False) for entry in entries)
-                names = sorted(top + key for key in keys if not key.startswith(files.TEMPORARY) and wanted(top + key))
-            for name in names:
-                if name.endswith(b"/"):
-                    yield from self._walk(name, prefix, after)
-                    continue
-                with suppress(FileNotFoundError, NotADirectoryError):  # gone meanwhile, or not a regular file
-                    yield files.blob(files.decode(name), os.lstat(os.path.join(self._root, name)))
+        with (
+            self._explain(files.decode(top)),
+            suppress(FileNotFoundError, NotADirectoryError),
+            os.scandir(os.path.join(self._root, top)) as entries,
+        ):
+            # A folder's key ends in "/", as the names in it go on: this makes the order that of the full names.
+            keys = (entry.name + b"/" * entry.is_dir(follow_symlinks=False) for entry in entries)
+            names = (top + key for key in keys if not key.startswith(files.TEMPORARY))
+            return sorted(filter(wanted, names), reverse=True)
+        return []
 
     def stat(self, name: str) -> Blob:
         with self._explain(name), self._open_parent(name) as (folder, last):

@@ -14,6 +14,14 @@ class Way(NamedTuple):
     why: str
 
 
+def champion_before(pointer: dict[str, Any] | None, run: str) -> str | None:
+    """The version in use when the run began; asked again after the run has promoted its own, the one before that."""
+    if pointer is None:
+        return None
+    found: str | None = pointer["previous"] if pointer["run"] == run else pointer["version"]
+    return found
+
+
 def after_sort(counts: dict[str, Any], champion: str | None, retrain: Retrain) -> Way:
     """`counts`: of a sort's result: usable pictures of this run (`packed`) and all batches so far (`batches`)."""
     new, batches = counts.get("packed", 0), counts["batches"]

@@ -72,6 +72,19 @@ def test_own_pictures_in_folders_are_split_in_two_batches_that_make_up_the_whole
     assert len(list((demo.buckets / "animals_all" / "cat").iterdir())) == 20
 
 
+def test_hidden_folders_are_no_classes_and_the_demos_own_folder_is_refused(tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    (own / ".thumbnails").mkdir(parents=True)
+    for n in range(20):
+        draw("cat", n, (64, 48)).save(own / f"cat_{n}.jpg")
+    draw("cat", 1, (64, 48)).save(own / ".thumbnails" / "x.jpg")
+    demo = configured(tmp_path, DEMO_IMAGES=str(own))
+
+    assert (batches.label_rule(demo), batches.drop(demo, 0) + batches.drop(demo, 1)) == ("filename", 20)
+    with pytest.raises(DemoError, match="clears away"):
+        config.read({"DEMO_IMAGES": str(config.DEMO / "buckets")})
+
+
 def test_too_few_own_pictures_are_refused(tmp_path: Path) -> None:
     (tmp_path / "own").mkdir()
 
@@ -95,6 +108,19 @@ def test_stop_ends_what_was_started_with_its_children_and_nothing_else(tmp_path:
     finally:
         bystander.kill()
         bystander.wait()
+
+
+def test_stop_ends_the_website_too_that_deploy_had_to_start_again(tmp_path: Path) -> None:
+    (tmp_path / "site").mkdir()
+    site = subprocess.Popen([*SLEEPS, f"--site=file://{tmp_path}/site/site.json"])
+    try:
+        (tmp_path / "site" / "site.pid").write_text(f"{site.pid}\n")
+
+        assert Processes(tmp_path).stop() == ["website"]
+        assert site.poll() is not None
+    finally:
+        site.kill()
+        site.wait()
 
 
 def test_a_pid_that_belongs_to_another_process_by_now_is_left_alone(tmp_path: Path) -> None:

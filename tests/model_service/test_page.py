@@ -142,7 +142,9 @@ def test_a_pasted_picture(page: Page) -> None:
 
 
 def test_by_keyboard_alone(page: Page) -> None:
+    page.bring_to_front()
     page.keyboard.press("Tab")
+    expect(page.locator("input[type=file]:focus")).to_have_count(1)
     with page.expect_file_chooser() as chooser:
         page.keyboard.press("Space")
     chooser.value.set_files({"name": "a.jpg", "mimeType": "image/jpeg", "buffer": picture(RED)})

@@ -9,6 +9,7 @@ import menagerie_contract as contract
 import pyarrow.parquet as pq
 import pytest
 
+from model_service.errors import StepError
 from model_service.predict import predict, schema
 from model_service.registry import BadModel
 from model_service.results import Outcome
@@ -65,8 +66,20 @@ def test_every_picture_gets_a_row(buckets: Buckets) -> None:
 def test_the_file_says_what_its_columns_mean(buckets: Buckets) -> None:
     run(buckets)
     found = pq.read_schema(local(output(buckets)))
-    assert found.equals(schema(CLASSES), check_metadata=False)
+    assert found.equals(schema(CLASSES, "v1", []), check_metadata=False)
+    assert found.metadata[b"model"] == b"v1"
     assert found.metadata[b"classes"].decode().split("\n") == CLASSES
+
+
+def test_another_models_predictions_are_not_overwritten_nor_taken_for_ours(buckets: Buckets) -> None:
+    run(buckets)
+    before = local(output(buckets)).read_bytes()
+    buckets.save_model("v2")
+
+    with pytest.raises(StepError, match="holds the predictions of v1"):
+        run(buckets, model="v2")
+
+    assert local(output(buckets)).read_bytes() == before
 
 
 def test_only_the_given_shards_are_read(buckets: Buckets) -> None:

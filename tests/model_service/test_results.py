@@ -85,3 +85,10 @@ def test_a_success_wins_over_failures_at_the_same_time(uri: str) -> None:
 def test_a_place_that_is_none_is_refused() -> None:
     with pytest.raises(StoreError, match="ftp://x/y"):
         results.begin("ftp://x/y")
+
+
+def test_a_step_that_is_proved_anew_clears_its_success(uri: str) -> None:
+    results.finish(uri, ok(1))
+
+    assert results.begin(uri, again=True) is None
+    assert results.finish(uri, failed(2)) == failed(2)

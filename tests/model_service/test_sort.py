@@ -50,6 +50,7 @@ def test_every_new_picture_is_copied_packed_and_written_down(buckets: Buckets) -
         "new": 12,
         "packed": 12,
         "duplicates": 0,
+        "left": 0,
         "quarantined": {},
         "classes": {"cat": 4, "dog": 4, "zebra": 4},
         "splits": splits,
@@ -399,3 +400,74 @@ def test_rows_have_the_manifests_schema(buckets: Buckets) -> None:
 def test_the_bomb_is_as_large_as_it_is_said_to_be() -> None:
     with Image.open(io.BytesIO(bomb())) as picture:
         assert picture.size == (BOMB_SIDE, BOMB_SIDE) == (30_000, 30_000)
+
+
+# One bad object never stops the others
+
+
+def test_what_storage_does_not_take_now_is_left_for_the_next_run(buckets: Buckets) -> None:
+    buckets.put_squares(4)
+    in_the_way = local(buckets.to_predict) / "cat"
+    in_the_way.write_text("a file where the label's folder should be")
+
+    first = buckets.sorted("r1", max_bad=0.5)
+    in_the_way.unlink()
+    second = buckets.sorted("r2")
+
+    assert (first["packed"], first["left"]) == (8, 4)
+    assert (second["new"], second["packed"], second["left"]) == (4, 4, 0)
+
+
+def test_too_much_left_fails_the_step_and_may_be_tried_again(buckets: Buckets) -> None:
+    buckets.put_squares(4)
+    (local(buckets.to_predict) / "cat").write_text("in the way")
+
+    with pytest.raises(StepError, match=r"4 of 12 new pictures cannot be used .* 4 not readable now") as failed:
+        buckets.sorted()
+
+    assert failed.value.retry
+
+
+def test_quarantined_names_that_get_in_each_others_way(buckets: Buckets) -> None:
+    buckets.put("a", b"text")
+    buckets.put("a.json/b.txt", b"text")
+
+    assert buckets.sorted(max_bad=1.0)["quarantined"] == {"not-an-image": 2}
+
+    names = {
+        path["name"] for path in map(json.loads, (v for k, v in quarantined(buckets).items() if k.endswith(".json")))
+    }
+    assert names == {"a", "a.json/b.txt"}
+
+
+def test_a_label_that_grows_too_long_when_normalised_is_none(buckets: Buckets) -> None:
+    buckets.put_squares(4)
+    buckets.put("ΐ" * 110 + "_1.jpg", square("cat", 99))
+
+    assert buckets.sorted()["quarantined"] == {"no-label": 1}
+
+
+def test_folders_nested_deeper_than_python_calls(buckets: Buckets) -> None:
+    buckets.put_squares(2)
+    here = os.getcwd()
+    os.chdir(buckets.arrivals)
+    try:
+        for _ in range(1200):
+            os.mkdir("d")
+            os.chdir("d")
+        Path("cat_9.jpg").write_bytes(square("cat", 9))
+    finally:
+        os.chdir(here)
+
+    assert buckets.sorted()["packed"] == 7
+
+
+def test_the_same_content_in_a_later_batch_is_a_duplicate(buckets: Buckets) -> None:
+    buckets.put_squares(3)
+    buckets.sorted("r1")
+    for path in buckets.arrivals.iterdir():
+        os.utime(path)  # another generation of the same content, as a restored backup has it
+
+    counts = buckets.sorted("r2")
+
+    assert (counts["new"], counts["packed"], counts["duplicates"]) == (9, 0, 9)

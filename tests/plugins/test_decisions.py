@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from menagerie.decisions import Retrain, after_evaluate, after_judge, after_sort, shard_groups
+from menagerie.decisions import Retrain, after_evaluate, after_judge, after_sort, champion_before, shard_groups
 
 NONE_EVER = {"new": 0, "batches": 0}
 NOTHING_NEW = {"new": 0, "batches": 3}
@@ -79,3 +79,18 @@ def test_shards_are_dealt_out_evenly_and_each_once(shards: int, most: int, sizes
     groups = shard_groups(names, most)
     assert [len(group) for group in groups] == sizes
     assert sorted(name for group in groups for name in group) == sorted(names)
+
+
+@pytest.mark.parametrize(
+    ("pointer", "found"),
+    [
+        (None, None),
+        ({"version": "v2", "previous": "v1", "run": "another"}, "v2"),
+        ({"version": "v2", "previous": "v1", "run": "this"}, "v1"),  # cleared after it had promoted v2
+        ({"version": "v1", "previous": None, "run": "this"}, None),
+    ],
+)
+def test_a_run_that_is_cleared_still_begins_with_the_champion_it_began_with(
+    pointer: dict[str, Any] | None, found: str | None
+) -> None:
+    assert champion_before(pointer, "this") == found

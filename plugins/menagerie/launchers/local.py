@@ -36,7 +36,10 @@ class LocalStepOperator(BaseOperator):
         self._process: subprocess.Popen[str] | None = None
 
     def execute(self, context: Any) -> dict[str, Any]:
-        step = contract.parse(self.argv)
+        try:
+            step = contract.parse(self.argv)
+        except contract.ContractError as error:
+            raise AirflowFailException(f"{self.task_id} cannot be run: {error}") from error
         assert isinstance(step, contract.Batch)
         earlier = documents.read(step.result)
         code, tail = self._run()
