@@ -47,6 +47,7 @@ lock: $(UV) ## make the locks anew from the *requirements.txt and locks/*.in (UP
 	$(UV) pip compile locks/airflow.in -o locks/airflow.txt $(COMPILE)
 	$(UV) pip compile requirements.txt -o locks/model.txt $(COMPILE)
 	$(UV) pip compile locks/model-dev.in -o locks/model-dev.txt $(COMPILE)
+	$(UV) pip compile locks/serve.in -o locks/serve.txt $(COMPILE)
 COMPILE = --quiet $(UPGRADE) --universal --python-version $(PYTHON_VERSION) --generate-hashes --no-annotate --no-header
 
 clean: demo-stop ## remove everything made here, .menagerie/ with the demo's data too

@@ -19,6 +19,8 @@ VERSION = "1"
 SPLITS = ("train", "holdout")
 QUARANTINE = "_quarantine"
 ARCHITECTURE = "resnet34"
+NAMESPACE = "menagerie"  # on Kubernetes: of the steps' pods and of the website
+WEBSITE = "animals-website"  # the website's Service and Deployment
 
 
 class ContractError(Exception):
@@ -43,7 +45,10 @@ class Step:
         for f in dataclasses.fields(self):
             value = getattr(self, f.name)
             flag = f"--{f.name.replace('_', '-')}"
-            words += [f"{flag}={_render(one)}" for one in (value if isinstance(value, tuple) else (value,))]
+            if isinstance(value, bool):
+                words += [flag] if value else []
+                continue
+            words += [f"{flag}={one}" for one in (value if isinstance(value, tuple) else (value,))]
         return words
 
 
@@ -132,14 +137,56 @@ class Promote(Batch):
 
 @dataclass(frozen=True, kw_only=True)
 class Deploy(Batch):
-    """Move the website to a model without a failed request, and prove that it answers."""
+    """Move the website to a model without a failed request; or, on Kubernetes: --status, --rollback, --teardown."""
 
     name: ClassVar[str] = "deploy"
     converges: ClassVar[bool] = True
     model: str = arg("version to serve")
-    site: str = arg("URI of the document that names the model a website serves")
+    target: Literal["local", "kubernetes"] = arg("where the website runs: this machine, or the cluster", "local")
+    site: str = arg("local: URI of the document that names the model the website serves", "")
     url: str = arg("where the website answers", "http://127.0.0.1:5000")
     timeout: float = arg("seconds the website may take to answer with the new model", 120.0, least=0)
+    max_p95: float = arg("seconds within which 95 % of the self-test's answers must come", 2.0, least=0)
+    tolerance: float = arg("largest difference from a self-test's expected probabilities", 0.02, least=0, most=1)
+    namespace: str = arg("kubernetes: namespace of the website", NAMESPACE)
+    image: str = arg("kubernetes: the website's image, by digest", "")
+    replicas: int = arg("kubernetes: pods at rest", 2, least=1, most=100)
+    max_replicas: int = arg("kubernetes: pods under load", 6, least=1, most=1000)
+    host: str = arg("kubernetes: public host name; empty: reachable from inside the cluster only", "")
+    expose: Literal["gateway", "ingress"] = arg("kubernetes: how a public host is routed", "gateway")
+    canary_percent: int = arg("kubernetes: share of pods that try the model first; 0: no canary", 0, least=0, most=90)
+    canary_minutes: float = arg("kubernetes: how long the canary is watched", 10.0, least=0, most=1440)
+    canary_errors: float = arg("kubernetes: largest share of failed answers of the canary", 0.01, least=0, most=1)
+    canary_agreement: float = arg("kubernetes: least agreement of the canary with the champion", 0.5, least=0, most=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Operate(Step):
+    """Look at the website on Kubernetes, take it back to the model before, or remove it."""
+
+    name: ClassVar[str] = "deploy"
+    status: bool = arg("show which model is served, by which pods, and since when", False)
+    rollback: bool = arg("go back to the model served before, as deploy does when a model fails", False)
+    teardown: bool = arg("remove what deploy made in the namespace, and nothing else", False)
+    models: str = arg("rollback: URI of the bucket with models, whose champion pointer moves back too", "")
+    namespace: str = arg("namespace of the website", NAMESPACE)
+    url: str = arg("where the website answers; empty: its Service", "")
+    timeout: float = arg("seconds a rollback may take", 600.0, least=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Doctor(Batch):
+    """Check all that the pipeline needs: buckets, permissions, cluster, Role, versions; a table with remedies."""
+
+    name: ClassVar[str] = "doctor"
+    converges: ClassVar[bool] = True
+    run: str = arg("name under which the result is kept", "doctor")
+    result: str = arg("URI of the result document; empty: the table is printed, nothing is written", "")
+    source: str = arg("URI of the bucket where pictures arrive; empty: not checked", "")
+    to_predict: str = arg("URI of the bucket of sorted copies; empty: not checked", "")
+    predicted: str = arg("URI of the bucket with predictions and reports; empty: not checked", "")
+    namespace: str = arg("namespace of the website on the cluster this runs in; empty: no cluster is checked", "")
+    url: str = arg("where the website answers; empty: not asked", "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,13 +200,20 @@ class Serve(Step):
     port: int = arg("port to listen on", 5000, least=0, most=65535)
 
 
-STEPS: dict[str, type[Step]] = {s.name: s for s in (Sort, Predict, Evaluate, Train, Judge, Promote, Deploy, Serve)}
+STEPS: dict[str, type[Step]] = {
+    s.name: s for s in (Sort, Predict, Evaluate, Train, Judge, Promote, Deploy, Serve, Doctor)
+}
 
 
 def parse(argv: list[str]) -> Step:
     """Read a command line back into its step. Raises ContractError; `--help` prints and exits as argparse does."""
-    values: dict[str, Any] = vars(parser().parse_args(argv))
-    step = STEPS[values.pop("step")]
+    steps = STEPS
+    if argv[:1] == ["deploy"] and (asked := {"--status", "--rollback", "--teardown"} & set(argv)):
+        if len(asked) > 1:
+            raise ContractError(f"{' and '.join(sorted(asked))} exclude each other: give one")
+        steps = STEPS | {"deploy": Operate}
+    values: dict[str, Any] = vars(parser(steps).parse_args(argv))
+    step = steps[values.pop("step")]
     for f in dataclasses.fields(step):
         value, least, most = values[f.name], f.metadata["least"], f.metadata["most"]
         if isinstance(value, (int, float)) and not least <= value <= most:
@@ -173,12 +227,12 @@ def parse(argv: list[str]) -> Step:
     return step(**arguments)
 
 
-def parser() -> argparse.ArgumentParser:
+def parser(steps: dict[str, type[Step]] = STEPS) -> argparse.ArgumentParser:
     top = _Parser(prog="python -m model_service", description="Menagerie's steps, one command each.")
     commands = top.add_subparsers(dest="step", required=True, metavar="STEP", parser_class=_Parser)
-    for name, step in STEPS.items():
+    for name, step in steps.items():
         doc = (step.__doc__ or "").strip()
-        sub = commands.add_parser(name, help=doc, description=doc)
+        sub = commands.add_parser(name, help=doc.splitlines()[0], description=doc)
         hints = typing.get_type_hints(step)
         for f in dataclasses.fields(step):
             _add(sub, f, hints[f.name])
@@ -195,12 +249,14 @@ class _Parser(argparse.ArgumentParser):
 
 def _add(sub: argparse.ArgumentParser, f: dataclasses.Field[Any], hint: Any) -> None:
     required = f.default is dataclasses.MISSING
-    doc = f.metadata["doc"] + ("" if required or f.default == "" else f" (default: {_render(f.default)})")
+    doc = f.metadata["doc"] + ("" if required or f.default == "" or hint is bool else f" (default: {f.default})")
     options: dict[str, Any] = {"required": required, "help": doc.replace("%", "%%")}
     if not required:
         options["default"] = f.default
     if typing.get_origin(hint) is Literal:
         options["choices"] = typing.get_args(hint)
+    elif hint is bool:
+        options |= {"action": "store_true"}
     elif typing.get_origin(hint) is tuple:
         options |= {"action": "append", "metavar": "URI"}
     else:
@@ -223,10 +279,6 @@ def _version(text: str) -> str:
             f"this model_service speaks contract {VERSION}, the caller {text!r}: deploy dags, plugins and image of one release"
         )
     return text
-
-
-def _render(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 # The bucket layout: which prefix holds what. Arguments are bucket URIs and a run's or model's name.
