@@ -14,7 +14,7 @@ UV := $(or $(shell command -v uv 2>/dev/null),$(STATE)/uv/bin/uv)
 QUIET := $(shell test -t 2 || echo --quiet)
 # CPU wheels of torch, without CUDA's 4 GB: UV_TORCH_BACKEND=cpu make lock env (uv reads the variable)
 
-.PHONY: help env demo demo-stop test check bench lock clean
+.PHONY: help env demo demo-stop test check bench lock lock-cpu image clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | column -t -s '|'
@@ -48,7 +48,16 @@ lock: $(UV) ## make the locks anew from the *requirements.txt and locks/*.in (UP
 	$(UV) pip compile requirements.txt -o locks/model.txt $(COMPILE)
 	$(UV) pip compile locks/model-dev.in -o locks/model-dev.txt $(COMPILE)
 	$(UV) pip compile locks/serve.in -o locks/serve.txt $(COMPILE)
+	$(UV) pip compile locks/uv.in -o locks/uv.txt $(COMPILE)
+
+lock-cpu: $(UV) ## lock the train image with PyTorch's CPU wheels (TORCH=cpu) at the versions of locks/model.txt
+	$(UV) pip compile requirements.txt -c locks/model.txt -o locks/model-cpu.txt --torch-backend cpu $(COMPILE)
+
 COMPILE = --quiet $(UPGRADE) --universal --python-version $(PYTHON_VERSION) --generate-hashes --no-annotate --no-header
+
+image: ## build both images here and try them (needs Docker with buildx; _TORCH=cpu: without CUDA)
+	infra/build/images.sh
+	infra/build/smoke.sh
 
 clean: demo-stop ## remove everything made here, .menagerie/ with the demo's data too
 	rm -rf $(STATE)

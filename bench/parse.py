@@ -82,9 +82,12 @@ def main() -> int:
 
 
 def _dag_processor() -> None:
-    """What a DAG processor has imported before it sees any DAG file."""
+    """What a DAG processor has done before it sees any DAG file."""
     import airflow.dag_processing.manager
     import airflow.dag_processing.processor  # noqa: F401
+    from airflow.jobs.job import Job
+
+    Job()  # tells plugins that it starts: Menagerie's imports the operators of its pods then
 
 
 def processor_parses(file: Path) -> float:

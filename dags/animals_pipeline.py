@@ -13,7 +13,7 @@ from airflow.providers.standard.decorators.branch_python import branch_task
 from airflow.providers.standard.decorators.python import python_task
 from airflow.providers.standard.decorators.short_circuit import short_circuit_task
 from menagerie import decisions, documents
-from menagerie.launchers import fan_out, launch
+from menagerie.launchers import fan_out, launch, reap
 from menagerie.settings import settings
 
 DOC = """
@@ -80,6 +80,26 @@ PARAMS = {
     ),
 }
 
+POD_PARAMS = {
+    "pods": Param(
+        {},
+        type="object",
+        title="Pods",
+        description='More or less for a step in this run: {"train": {"cpu": "8", "memory": "32Gi", "gpus": 1}}.',
+    ),
+    "canary_percent": Param(
+        0,
+        type="integer",
+        minimum=0,
+        maximum=90,
+        title="Canary",
+        description="Share of the website's pods that try a new model first, in percent. 0: none.",
+    ),
+    "canary_minutes": Param(
+        10, type="number", minimum=0, maximum=90, title="Canary's time", description="Minutes it is watched."
+    ),
+}
+
 ALL, TO_PREDICT, PREDICTED, MODELS = (
     settings().bucket(name) for name in ("animals_all", "animals_to_predict", "animals_predicted", "animals_models")
 )
@@ -91,6 +111,24 @@ CANDIDATE = "{{ ti.xcom_pull(task_ids='train')['outputs']['version'] }}"
 def step_fields(name: str) -> dict[str, str]:
     """What every step is told: its run, the models bucket and where its result goes."""
     return {"run": RUN, "models": MODELS, "result": contract.result(MODELS, RUN, name)}
+
+
+def where_to_deploy() -> dict[str, Any]:
+    """The website is on this machine, or beside the pods."""
+    wanted = settings()
+    if not wanted.in_pods:
+        return {"site": wanted.site, "url": wanted.site_url}
+    return {
+        "target": "kubernetes",
+        "namespace": wanted.namespace,
+        "image": wanted.serve_image,
+        "host": wanted.site_host,
+        "expose": wanted.site_expose,
+        "url": wanted.site_url,
+        "timeout": 900.0,  # a new node may be needed, and the image is to be pulled
+        "canary_percent": param("canary_percent"),
+        "canary_minutes": param("canary_minutes"),
+    }
 
 
 def param(name: str) -> Any:
@@ -112,7 +150,7 @@ def param(name: str) -> Any:
         "max_retry_delay": timedelta(minutes=15),
         "execution_timeout": timedelta(hours=2),
     },
-    params=PARAMS,
+    params=PARAMS | (POD_PARAMS if settings().in_pods else {}),
     doc_md=DOC,
     tags=["menagerie"],
     user_defined_filters={"run_name": contract.run_name},
@@ -127,7 +165,6 @@ def animals_pipeline() -> None:
             max_bad=param("max_bad"),
         ),
         task_id="sort",
-        execution_timeout=timedelta(hours=6),
     )
 
     @python_task
@@ -183,7 +220,6 @@ def animals_pipeline() -> None:
         ),
         task_id="train",
         trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS,
-        execution_timeout=timedelta(hours=12),
     )
     judge = launch(contract.Judge(**step_fields("judge"), candidate=CANDIDATE, champion=CHAMPION), task_id="judge")
 
@@ -205,21 +241,20 @@ def animals_pipeline() -> None:
     def deploy_wanted(params: dict[str, Any]) -> bool:
         return bool(params["deploy"])
 
-    deploy = launch(
-        contract.Deploy(**step_fields("deploy"), model=CANDIDATE, site=settings().site, url=settings().site_url),
-        task_id="deploy",
-    )
+    deploy = launch(contract.Deploy(**step_fields("deploy"), model=CANDIDATE, **where_to_deploy()), task_id="deploy")
 
-    version, keep = champion(), keep_champion()
+    version, nothing, keep = champion(), nothing_new(), keep_champion()
     plan = plan_predict(sort.output, version)
-    predict = fan_out(plan, task_id="predict", max_active_tis_per_dagrun=64)
+    predict = fan_out(contract.Predict, plan, task_id="predict", max_active_tis_per_dagrun=64)
 
-    after_sort(sort.output, version) >> [nothing_new(), plan, train, keep]
+    after_sort(sort.output, version) >> [nothing, plan, train, keep]
     predict >> evaluate
     after_evaluate(evaluate.output) >> [train, keep]
     train >> judge
     after_judge(judge.output) >> [promote, keep]
     promote >> deploy_wanted() >> deploy
+    if settings().in_pods:
+        [nothing, keep, deploy] >> reap(task_id="reap")
 
 
 animals_pipeline()

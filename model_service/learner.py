@@ -1,11 +1,12 @@
-"""The fastai learner: resnet34, its starting weights, augmentation and the one-cycle fit."""
+"""The fastai learner: resnet34, its starting weights, and batches whose randomness depends on their place alone."""
 
 from __future__ import annotations
 
+import hashlib
 import http.client
 import logging
+import random
 import socket
-import time
 import warnings
 from typing import Any
 
@@ -18,14 +19,15 @@ from model_service.dataset import Dataset
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # importing fastai warns of what only fastai can change
+    from fastai.vision.all import Callback as Callback  # these two for others to import from here, who would be warned
+    from fastai.vision.all import Learner as Learner
     from fastai.vision.all import (
-        Callback,
         DataLoaders,
         IntToFloatTensor,
-        Learner,
         Normalize,
         TensorCategory,
         TensorImage,
+        TfmdDL,
         accuracy,
         aug_transforms,
         set_seed,
@@ -40,10 +42,13 @@ log = logging.getLogger(__name__)
 
 
 class _Part(torch.utils.data.Dataset[Any]):
-    """Some pictures of the data set as fastai's tensors, exactly as predict sees them; augmentation comes after."""
+    """Some pictures of the data set as fastai's tensors, exactly as predict sees them; augmentation comes after.
 
-    def __init__(self, data: Dataset, indices: list[int]) -> None:
-        self._data, self._indices = data, indices
+    By `split_idx` fastai knows which to augment: 0 those learned from, and not 1, those watched with.
+    """
+
+    def __init__(self, data: Dataset, indices: list[int], split_idx: int) -> None:
+        self._data, self._indices, self.split_idx = data, indices, split_idx
         self._number = {label: i for i, label in enumerate(data.classes)}
 
     def __len__(self) -> int:
@@ -55,25 +60,60 @@ class _Part(torch.utils.data.Dataset[Any]):
         return TensorImage(picture), TensorCategory(self._number[self._data.labels[index]])
 
 
-def build(data: Dataset, step: contract.Train) -> tuple[Learner, str]:
-    """A learner ready to fit, and where its weights are from: an ImageNet weights' name, or `none`."""
-    set_seed(step.seed, reproducible=True)
+class Loader(TfmdDL):  # type: ignore[misc]  # fastai has no types
+    """Batches that are shuffled, augmented and learned from by chance, but a chance that only their place decides.
+
+    So training can begin at any batch, and go on as it would have gone on without a pause: no generator's state is kept.
+    """
+
+    n_inp = 1  # a picture; fastai would find out by augmenting a batch more, and so draw on chance
+    _place: str | None = None
+    _done = 0
+
+    def begin(self, place: str, done: int) -> None:
+        """What the chance of the coming pass hangs on, and how many of its batches are done already."""
+        self._place, self._done = place, done
+        self.rng = random.Random(place)  # noqa: S311 - fastai shuffles with it
+
+    def get_idxs(self) -> list[int]:
+        indices: list[int] = super().get_idxs()
+        return indices[self._done * self.bs :]
+
+    def do_batch(self, items: list[Any]) -> Any:
+        """Its pictures are at hand; they are augmented next, and then learned from."""
+        if self._place is not None:
+            set_seed(int.from_bytes(hashlib.sha256(f"{self._place}/{self._done}".encode()).digest()[:8]) >> 1)
+            self._done += 1
+        return super().do_batch(items)
+
+
+def loaders(data: Dataset, step: contract.Train) -> DataLoaders:
+    """Batches to learn from, augmented, and to watch with."""
     learned, watched = data.parts(step.validation, step.seed)
     transforms = [
         IntToFloatTensor(),
         *aug_transforms(size=step.image_size, min_scale=0.6, max_rotate=8.0, max_warp=0.0),
         Normalize.from_stats(MEAN, STD, cuda=False),
     ]
-    loaders = DataLoaders.from_dsets(
-        _Part(data, learned),
-        _Part(data, watched),
+    return DataLoaders.from_dsets(
+        _Part(data, learned, 0),
+        _Part(data, watched, 1),
         bs=min(step.batch_size, len(learned)),  # fastai drops the last, incomplete batch
         after_batch=transforms,
-        num_workers=0,  # the cache is decoded already: workers would only copy
+        dl_type=Loader,
+        num_workers=0,  # the cache is decoded already: workers would only copy, and draw on a chance of their own
         device=torch.device("cuda" if torch.cuda.is_available() else "cpu"),
     )
+
+
+def build(data: Dataset, step: contract.Train, begun_with: str | None = None) -> tuple[Learner, str]:
+    """A learner ready to fit, and where its weights are from: an ImageNet weights' name, or `none`.
+
+    `begun_with` is the latter for a training that goes on from a checkpoint, which has all weights: none are fetched.
+    """
+    set_seed(step.seed, reproducible=True)
     learn = vision_learner(
-        loaders,
+        loaders(data, step),
         resnet34,
         pretrained=False,  # ours below: hash checked, and never through pickle
         normalize=False,
@@ -82,33 +122,13 @@ def build(data: Dataset, step: contract.Train) -> tuple[Learner, str]:
         metrics=accuracy,
     )
     learn.model.to(memory_format=torch.channels_last)
+    if begun_with is not None:
+        return learn, begun_with
     body = _imagenet_body() if step.weights == "auto" else None
     if body is None:
         return learn, "none"
     learn.model[0].load_state_dict(body.state_dict())
     return learn, str(ResNet34_Weights.DEFAULT)
-
-
-def fit(learn: Learner, step: contract.Train, *, pretrained: bool) -> list[dict[str, float]]:
-    """One cycle; with pretrained weights the new head first learns for an epoch alone. Returns a row an epoch."""
-    rows: list[Any] = []
-
-    def cycle(epochs: int, rate: float | slice) -> None:
-        learn.fit_one_cycle(epochs, rate, cbs=[_Tell()])
-        rows.extend(learn.recorder.values)  # of this cycle alone
-
-    with learn.no_bar(), learn.no_logging(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # fastai 2.8 on the newest torch: nothing a user can act on
-        if pretrained:
-            learn.freeze()
-            cycle(1, step.learning_rate)
-        learn.unfreeze()
-        # Pretrained layers move less, the earlier the less (Howard & Ruder 2018, arXiv:1801.06146).
-        cycle(step.epochs, slice(step.learning_rate / 30, step.learning_rate / 3) if pretrained else step.learning_rate)
-    names = ("train_loss", "valid_loss", "accuracy")
-    return [
-        {"epoch": n, **dict(zip(names, (float(v) for v in values), strict=True))} for n, values in enumerate(rows, 1)
-    ]
 
 
 def _imagenet_body() -> nn.Module | None:
@@ -129,34 +149,3 @@ def _imagenet_body() -> nn.Module | None:
     network = resnet34()
     network.load_state_dict(state)
     return nn.Sequential(*list(network.children())[:-2])
-
-
-class _Tell(Callback):  # type: ignore[misc]  # fastai has no types
-    """A line at most every 5 seconds and one an epoch: how far, how good, how fast, how long."""
-
-    order = 60  # after the recorder
-
-    def before_fit(self) -> None:
-        self._start = self._last = time.monotonic()
-        self._done = 0
-
-    def after_batch(self) -> None:
-        if not self.training:
-            return
-        self._done += 1
-        now = time.monotonic()
-        if now - self._last >= 5:
-            self._last = now
-            steps = self.n_epoch * len(self.dls.train)
-            rate = self._done / (now - self._start)
-            log.info(
-                "epoch %d of %d: loss %.3f, %.0f pictures/s, %.0f s left",
-                *(self.epoch + 1, self.n_epoch, self.smooth_loss, rate * self.dls.bs, (steps - self._done) / rate),
-            )
-
-    def after_epoch(self) -> None:
-        train, valid, right = self.recorder.log[1:4]
-        log.info(
-            "epoch %d of %d done: train loss %.3f, validation loss %.3f, accuracy %.1f %%",
-            *(self.epoch + 1, self.n_epoch, train, valid, right * 100),
-        )

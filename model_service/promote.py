@@ -25,7 +25,7 @@ def promote(step: contract.Promote) -> Outcome:
         pointer = {
             "version": step.candidate,
             "previous": step.champion or None,
-            "sha256": {name: entry["sha256"] for name, entry in card["files"].items()},
+            "sha256": registry.hashes(card),
             "promoted": datetime.now(UTC).isoformat(timespec="seconds"),
             "run": step.run,
             "verdict": verdict["reason"],
@@ -60,6 +60,7 @@ def _verdict(step: contract.Promote) -> dict[str, Any]:
 
 def _moved(step: contract.Promote, current: str) -> StepError:
     return StepError(
-        f"the champion moved meanwhile: {step.candidate} was judged against {step.champion or 'none'}, now it is {current}",
+        f"the champion moved meanwhile: {step.candidate} was judged against {step.champion or 'none'}, "
+        f"now it is {current or 'none'}",
         remedy="start a new run: it judges against today's champion",
     )

@@ -8,12 +8,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import menagerie_contract as contract
 
 from model_service.errors import StepError
-from model_service.storage import Exists, NotFound, name_in, open_store, read_live
+from model_service.storage import Conflict, Exists, NotFound, name_in, open_store, read_live
 
 CARD = "model.json"
 _PROVENANCE = ("created", "commit")  # of the attempt that wrote the card, not of the model
@@ -81,10 +82,9 @@ def load(models: str, version: str, file: str) -> bytes:
 
 
 def champion(models: str) -> tuple[dict[str, Any] | None, int]:
-    """The champion pointer and its generation; (None, 0) when there is no champion yet."""
-    store = open_store(models)
-    data, generation = read_live(store, name_in(store, contract.champion(models)))
-    return (None if data is None else json.loads(data)), generation
+    """The champion pointer and its generation; (None, 0) when there is none yet, None also when it was withdrawn."""
+    pointer, generation = _pointer(models)
+    return (pointer if pointer and pointer["version"] else None), generation
 
 
 def move_champion(models: str, pointer: dict[str, Any], generation: int) -> None:
@@ -96,3 +96,46 @@ def move_champion(models: str, pointer: dict[str, Any], generation: int) -> None
         store.write_if_absent(name, data)
     else:
         store.compare_and_swap(name, data, generation)
+
+
+def withdrawn(models: str) -> dict[str, str] | None:
+    """The version taken back last, {"version", "run", "why"}, unless another one became champion since."""
+    pointer, _ = _pointer(models)
+    found: dict[str, str] | None = (pointer or {}).get("withdrawn")
+    return found
+
+
+def withdraw(models: str, version: str, run: str, why: str) -> bool:
+    """Take a champion back that cannot be served: point to the one before it, or to none. False when it is not champion.
+
+    The pointer then says so, and by which run, until another version becomes champion.
+    """
+    pointer, generation = _pointer(models)
+    if pointer is None or pointer["version"] != version:
+        return False
+    before = pointer.get("previous")
+    pointer = {
+        "version": before,
+        "previous": None,  # not known: the pointer remembers one
+        "sha256": hashes(card(models, before)) if before else {},
+        "promoted": datetime.now(UTC).isoformat(timespec="seconds"),
+        "run": None,  # no run promoted it this time
+        "verdict": f"{version} was withdrawn",
+        "withdrawn": {"version": version, "run": run, "why": why},
+    }
+    try:
+        move_champion(models, pointer, generation)
+    except Conflict:
+        return False  # another run moved it meanwhile: its word is newer
+    return True
+
+
+def hashes(card: dict[str, Any]) -> dict[str, str]:
+    """The sha256 of each file of a version."""
+    return {name: entry["sha256"] for name, entry in card["files"].items()}
+
+
+def _pointer(models: str) -> tuple[dict[str, Any] | None, int]:
+    store = open_store(models)
+    data, generation = read_live(store, name_in(store, contract.champion(models)))
+    return (None if data is None else json.loads(data)), generation

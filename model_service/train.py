@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import logging
 import math
 import os
 import platform
+import shutil
 import subprocess
 import tempfile
 from datetime import UTC, datetime
@@ -17,40 +19,56 @@ from typing import Any
 
 import menagerie_contract as contract
 
-from model_service import dataset, export, images, learner, registry
+from model_service import cycles, dataset, export, images, learner, registry, selftest
+from model_service.checkpoints import Checkpoints
 from model_service.errors import StepError
+from model_service.inference import Network
 from model_service.results import Outcome
 
 log = logging.getLogger(__name__)
+ARGUMENTS = ("run", "epochs", "image_size", "batch_size", "learning_rate", "weights", "validation", "seed")
 LIBRARIES = ("torch", "torchvision", "fastai", "onnx", "openvino", "pillow", "numpy")
 
 
 def train(step: contract.Train) -> Outcome:
     with tempfile.TemporaryDirectory() as folder:
-        data = dataset.load(step.models, step.image_size, Path(folder))
-        learn, weights = learner.build(data, step)
+        data = dataset.load(step.models, step.image_size, Path(folder), lambda pictures: _questions(pictures, step))
+        kept = Checkpoints(step.models, step.run, _origin(step, data))
+        found = kept.latest()
+        learn, weights = learner.build(data, step, None if found is None else found.facts["weights"])
         log.info(
             "training %s on %d pictures of %d classes at %d px, %d epochs, weights: %s",
             *(contract.ARCHITECTURE, len(data.labels), len(data.classes), step.image_size, step.epochs, weights),
         )
-        history = learner.fit(learn, step, pretrained=weights != "none")
+        history = cycles.fit(learn, step, weights, kept, found)
     if not math.isfinite(history[-1]["valid_loss"]):
+        kept.clear()
         raise StepError("training diverged: its loss is not a number", remedy="lower --learning-rate")
-    safetensors = export.safetensors(learn.model)
-    files = {
-        "model.safetensors": safetensors,
-        "model.onnx": export.onnx(learn.model, step.image_size),
-        "history.csv": _csv(history),
-        "history.png": _plot(history),
-    }
+    safetensors, onnx = export.safetensors(learn.model), export.onnx(learn.model, step.image_size)
     # The weights' hash makes the version: an attempt killed half-way leaves a prefix that no other attempt writes to.
     name = f"{step.run}-{hashlib.sha256(safetensors).hexdigest()[:8]}"
     last = history[-1]
     metrics = {key: last[key] for key in ("train_loss", "valid_loss", "accuracy")}
-    registry.save(step.models, name, files, _card(step, data, weights, metrics))
+    card = _card(step, data, weights, metrics)
+    files = {
+        "model.safetensors": safetensors,
+        "model.onnx": onnx,
+        selftest.FILE: selftest.build(Network(name, card, onnx, "LATENCY"), data.kept),
+        "history.csv": _csv(history),
+        "history.png": _plot(history),
+    }
+    registry.save(step.models, name, files, card)
+    kept.clear()
     counts = {"pictures": len(data.labels), "classes": len(data.classes), "epochs": step.epochs, "weights": weights}
     message = f"candidate {name}: {last['accuracy']:.1%} right on the validation part"
     return Outcome(counts | metrics, {"version": name}, message)
+
+
+def _questions(pictures: list[selftest.Picture], step: contract.Train) -> list[str]:
+    """The keys of the pictures for the self test: of the validation part, if it has enough of them."""
+    keys = [picture.key for picture in pictures]
+    _, watched = dataset.parts(keys, step.validation, step.seed)
+    return selftest.choose(pictures, {keys[i] for i in watched}, step.seed)
 
 
 def _card(step: contract.Train, data: dataset.Dataset, weights: str, metrics: dict[str, float]) -> dict[str, Any]:
@@ -67,26 +85,42 @@ def _card(step: contract.Train, data: dataset.Dataset, weights: str, metrics: di
             "std": learner.STD,
         },
         "weights": weights,
-        "training": {
-            name: getattr(step, name)
-            for name in ("run", "epochs", "image_size", "batch_size", "learning_rate", "validation", "seed")
-        },
+        "training": {name: getattr(step, name) for name in ARGUMENTS if name != "weights"},
         "data": {
             "pictures": len(data.labels),
             "by_class": {label: data.labels.count(label) for label in data.classes},
             "shards": data.shards,
         },
         "metrics": metrics,
-        "libraries": {name: version(name) for name in LIBRARIES} | {"python": platform.python_version()},
+        "libraries": _libraries(),
         "commit": _commit(),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def _origin(step: contract.Train, data: dataset.Dataset) -> dict[str, Any]:
+    """All that a half-trained model depends on: one attempt goes on where another stopped only if this is the same."""
+    shards = json.dumps(data.shards, sort_keys=True).encode()
+    return {
+        **{name: getattr(step, name) for name in ARGUMENTS},
+        **_libraries(),
+        "architecture": contract.ARCHITECTURE,
+        "preprocessing": images.PREPROCESSING,
+        "commit": _commit(),
+        "data": hashlib.sha256(shards).hexdigest(),
+    }
+
+
+def _libraries() -> dict[str, str]:
+    return {name: version(name) for name in LIBRARIES} | {"python": platform.python_version()}
 
 
 def _commit() -> str | None:
     """The code's git commit: from MENAGERIE_COMMIT (set in images), else the checkout's, else unknown."""
     if found := os.environ.get("MENAGERIE_COMMIT"):
         return found
+    if shutil.which("git") is None:
+        return None
     git = subprocess.run(
         ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=False
     )

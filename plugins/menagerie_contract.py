@@ -131,6 +131,7 @@ class Promote(Batch):
     """Make the candidate the champion by compare-and-swap of champion.json, if its verdict says so."""
 
     name: ClassVar[str] = "promote"
+    converges: ClassVar[bool] = True  # cleared after deploy withdrew the version, it promotes once more
     candidate: str = arg("version to promote")
     champion: str = arg("version it was judged against; empty when there was none", "")
 
@@ -334,6 +335,16 @@ def champion(models: str) -> str:
 
 def verdict(models: str, run: str) -> str:
     return f"{models}/runs/{run}/verdict.json"
+
+
+def checkpoints(models: str, run: str) -> str:
+    """Where the run's training stands, while it is under way."""
+    return f"{models}/runs/{run}/checkpoints"
+
+
+def checkpoint(models: str, run: str, number: int, sha256: str) -> str:
+    """Numbered as they are made; named by their content, which is how they are checked."""
+    return f"{checkpoints(models, run)}/{number:05d}-{sha256}.safetensors"
 
 
 def result(models: str, run: str, step: str) -> str:

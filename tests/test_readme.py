@@ -48,4 +48,5 @@ def test_the_picture_of_the_road_names_every_step_of_a_run() -> None:
     road = README.split("```")[1]
 
     for step in contract.STEPS.values():
-        assert not issubclass(step, contract.Batch) or f"│ {step.name} " in road
+        of_a_run = issubclass(step, contract.Batch) and step is not contract.Doctor
+        assert not of_a_run or f"│ {step.name} " in road

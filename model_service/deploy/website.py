@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import http.client
-import io
 import json
 import secrets
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from typing import Any
-
-from PIL import Image
 
 # Never by way of a proxy: the website is on this machine or in this cluster.
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -56,14 +53,6 @@ class Website:
             cause = getattr(error, "reason", error)
             refused = isinstance(cause, ConnectionRefusedError)
             return Answer(0, {}, f"{self.url} does not answer ({cause})", listening=not refused)
-
-
-def smoke_picture() -> bytes:
-    """A small JPEG that any model must have some opinion on."""
-    gradient = Image.linear_gradient("L")
-    out = io.BytesIO()
-    Image.merge("RGB", (gradient, gradient.rotate(90), gradient.rotate(180))).save(out, "JPEG")
-    return out.getvalue()
 
 
 def _answer(status: int, data: bytes) -> Answer:

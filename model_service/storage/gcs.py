@@ -1,17 +1,19 @@
 """A Cloud Storage bucket. Every write carries a generation precondition, so all of them may be retried.
 
 A retried write whose first answer was lost meets its own object and is refused (412). So each write marks its object
-with a token of its own: one that is refused because of its own token has succeeded.
+with a token of its own: one that is refused because of its own token has succeeded. A copy takes over its source's
+metadata, marks and all, for the price of one operation; there the content tells.
 (https://cloud.google.com/storage/docs/retry-strategy, https://cloud.google.com/storage/docs/request-preconditions)
 """
 
 from __future__ import annotations
 
+import builtins
 import functools
 import mimetypes
+import re
 import secrets
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,31 +21,15 @@ from typing import Any
 import requests
 from google.api_core import exceptions as api
 from google.auth.exceptions import GoogleAuthError
-from google.cloud import storage
 from google.cloud.storage.exceptions import DataCorruption
-from google.cloud.storage.retry import DEFAULT_RETRY
-from requests.adapters import HTTPAdapter
 
+from model_service.storage.client import client
 from model_service.storage.interface import Blob, BucketMissing, Conflict, Exists, NotFound, Store, StoreError
+from model_service.storage.retries import RETRY, Attempts
 
-CONNECTIONS = 32  # twice the threads of a step, so that none waits for or throws away a connection
-# 408, 429, 5xx and connection errors; each wait is drawn at random up to one that doubles. Seconds.
-RETRY = DEFAULT_RETRY.with_delay(initial=0.5, maximum=30, multiplier=2).with_timeout(180)
+CHECK_SECONDS = 30.0  # how long check() waits for a bucket that does not answer
 _TOKEN = "menagerie-write"  # noqa: S105 - the name of a metadata field
-_making = threading.Lock()
-
-
-@functools.cache
-def _make_client() -> Any:
-    client = storage.Client(project=None)  # objects need no project; STORAGE_EMULATOR_HOST is the library's to honour
-    for scheme in ("https://", "http://"):
-        client._http.mount(scheme, HTTPAdapter(pool_connections=4, pool_maxsize=CONNECTIONS))
-    return client
-
-
-def _client() -> Any:
-    with _making:  # the cache alone would let two threads make one each
-        return _make_client()
+_SURROGATES = re.compile("[\ud800-\udfff]")  # what stands for bytes that are no UTF-8
 
 
 class GcsStore:
@@ -55,7 +41,9 @@ class GcsStore:
 
     def check(self) -> None:
         with self._explain(""):
-            for _ in self._bucket().list_blobs(max_results=1, fields="items(name)", retry=RETRY.with_timeout(30)):
+            for _ in self._bucket().list_blobs(
+                max_results=1, fields="items(name)", retry=RETRY.with_timeout(CHECK_SECONDS)
+            ):
                 pass
 
     def list(self, prefix: str = "", after: str = "") -> Iterator[Blob]:
@@ -71,32 +59,33 @@ class GcsStore:
         return _blob(self._live(name))
 
     def read(self, name: str, generation: int | None = None) -> bytes:
-        with self._explain(name):
-            content: bytes = self._bucket().blob(name, generation=generation).download_as_bytes(**_DOWNLOAD)
-            return content
+        content: bytes = self._download(name, self._object(name, generation).download_as_bytes)
+        return content
 
     def read_range(self, name: str, start: int, length: int) -> bytes:
         if length <= 0:
             self.stat(name)
             return b""
-        with self._explain(name):
-            try:
-                content: bytes = (
-                    self._bucket()
-                    .blob(name)
-                    .download_as_bytes(
-                        start=start, end=start + length - 1, raw_download=True, checksum=None, retry=RETRY
-                    )
-                )
-            except api.RequestRangeNotSatisfiable:
-                return b""  # it starts at the end or after
-            return content
+        try:
+            content: bytes = self._download(
+                name, self._object(name).download_as_bytes, start=start, end=start + length - 1, checksum=None
+            )
+        except api.RequestRangeNotSatisfiable:
+            return b""  # it starts at the end or after
+        return content
 
     def download(self, name: str, path: Path) -> Blob:
+        found = self._object(name)
+        self._download(name, found.download_to_filename, str(path))
+        return Blob(name, path.stat().st_size, int(found.generation))
+
+    def _download(self, name: str, method: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        """Download whole or not at all. Left to itself, the library goes on where an attempt broke off; but then it does
+        not verify the checksum (python-storage 3.17, RawDownload). So every attempt of ours begins anew.
+        """
+        options = {"raw_download": True, "checksum": "crc32c"} | options  # raw: the bytes as they are stored
         with self._explain(name):
-            found = self._bucket().blob(name)
-            found.download_to_filename(str(path), **_DOWNLOAD)
-            return Blob(name, path.stat().st_size, int(found.generation))
+            return RETRY(functools.partial(method, *arguments, **options, retry=None))()
 
     def write_if_absent(self, name: str, data: bytes | Path) -> Blob:
         try:
@@ -118,43 +107,35 @@ class GcsStore:
                 f"{source.uri}/{name} cannot be copied to {self.uri}: they are different kinds of storage",
                 remedy="Set MENAGERIE_BUCKETS so that all buckets are gs:// buckets, or all are folders.",
             )
-        original = source._live(name)
-        if original.generation != generation:
-            raise NotFound(f"{source.uri}/{name} has generation {original.generation}, not {generation}")
-        token = secrets.token_hex(16)
-        copy = self._bucket().blob(to)
-        # What a rewrite is told of the new object replaces all that it would take over from the old one.
-        for field in ("content_type", "content_encoding", "content_language", "content_disposition", "cache_control"):
-            if (value := getattr(original, field)) is not None:
-                setattr(copy, field, value)
-        copy.metadata = {**(original.metadata or {}), _TOKEN: token}
-        rest = None
-        with self._explain(to, source.uri):
-            try:
-                while True:  # a large object is copied in several calls
-                    rest, _, _ = copy.rewrite(
-                        original,
-                        token=rest,
-                        if_generation_match=0,
-                        if_source_generation_match=generation,
-                        retry=RETRY,
-                    )
-                    if rest is None:
-                        return _blob(copy)
-            except api.PreconditionFailed as error:
-                if mine := self._written(to, token):
-                    return mine
-                if source.stat(name).generation != generation:
-                    raise NotFound(f"{source.uri}/{name} is no longer at generation {generation}") from error
-                raise Exists(f"{self.uri}/{to} exists already") from error
-            except api.NotFound as error:
-                self.check()  # is it the bucket that is missing?
-                raise NotFound(f"{source.uri}/{name} does not exist any more") from error
+        tries = Attempts()
+        try:
+            with self._explain(to, source.uri):
+                return _blob(self._rewrite(source, name, generation, to, RETRY.with_predicate(tries)))
+        except api.PreconditionFailed as error:
+            original = source._live(name)
+            if original.generation != generation:
+                raise NotFound(f"{source.uri}/{name} has generation {original.generation}, not {generation}") from error
+            if tries.repeated and (there := self._find(to)) and _fingerprint(there) == _fingerprint(original):
+                return _blob(there)
+            raise Exists(f"{self.uri}/{to} exists already") from error
+
+    def _rewrite(self, source: GcsStore, name: str, generation: int, to: str, retry: Any) -> Any:
+        copy, original, rest = self._object(to), source._object(name), None
+        conditions = {"if_generation_match": 0, "if_source_generation_match": generation}
+        try:
+            while True:  # a large object is copied in several calls
+                rest, _, _ = copy.rewrite(original, token=rest, retry=retry, **conditions)
+                if rest is None:
+                    return copy
+        except api.NotFound as error:
+            self.check()  # is it a bucket that is missing?
+            source.check()
+            raise NotFound(f"{source.uri}/{name} does not exist") from error
 
     def delete_if_generation(self, name: str, generation: int) -> None:
         try:
             with self._explain(name):
-                self._bucket().blob(name).delete(if_generation_match=generation, retry=RETRY)
+                self._object(name).delete(if_generation_match=generation, retry=RETRY)
         except NotFound:
             return
         except api.PreconditionFailed as error:
@@ -164,24 +145,40 @@ class GcsStore:
                 return
             raise Conflict(f"{self.uri}/{name} has generation {live}; {generation} was expected") from error
 
+    def permitted(self, permissions: Sequence[str]) -> builtins.list[str]:
+        """Which of these IAM permissions the credentials have on the bucket as a whole."""
+        with self._explain(""):
+            held: builtins.list[str] = self._bucket().test_iam_permissions(list(permissions), retry=RETRY)
+        return [permission for permission in permissions if permission in held]
+
     def _bucket(self) -> Any:
-        return _client().bucket(self.name)
+        return client().bucket(self.name)
+
+    def _object(self, name: str, generation: int | None = None) -> Any:
+        """A handle; nothing is contacted. https://cloud.google.com/storage/docs/objects#naming"""
+        size = 0 if _SURROGATES.search(name) else len(name.encode())
+        if not 0 < size <= 1024 or name in (".", "..") or "\r" in name or "\n" in name:
+            raise StoreError(
+                f"{name!r} cannot be an object in {self.uri}",
+                remedy="Names have 1 to 1024 bytes of UTF-8 without line ends and are not '.' or '..'.",
+            )
+        return self._bucket().blob(name, generation=generation)
 
     def _live(self, name: str) -> Any:
         with self._explain(name):
-            live = self._bucket().blob(name)
+            live = self._object(name)
             live.reload(retry=RETRY)
             return live
 
     def _write(self, name: str, data: bytes | Path, generation: int) -> Blob:
-        token = secrets.token_hex(16)
-        blob = self._bucket().blob(name)
+        token, tries = secrets.token_hex(16), Attempts()
+        blob = self._object(name)
         blob.metadata = {_TOKEN: token}
         options = {
             "content_type": mimetypes.guess_type(name)[0] or "application/octet-stream",
             "if_generation_match": generation,
             "checksum": "crc32c",
-            "retry": RETRY,
+            "retry": RETRY.with_predicate(tries),
         }
         with self._explain(name):
             try:
@@ -190,26 +187,29 @@ class GcsStore:
                 else:
                     blob.upload_from_string(data, **options)
             except api.PreconditionFailed:
-                if mine := self._written(name, token):
-                    return mine
-                raise
+                there = self._find(name) if tries.repeated else None
+                if there is None or (there.metadata or {}).get(_TOKEN) != token:
+                    raise
+                return _blob(there)
+            except api.NotFound as error:
+                self.check()  # is it the bucket that is missing?
+                raise StoreError(f"{self.uri}/{name}: the upload was lost on its way", retry=True) from error
         return _blob(blob)
 
-    def _written(self, name: str, token: str) -> Blob | None:
-        """The live object if it is the one marked with this token."""
+    def _find(self, name: str) -> Any | None:
+        """The live object, if there is one."""
         try:
-            live = self._live(name)
+            return self._live(name)
         except NotFound:
             return None
-        return _blob(live) if (live.metadata or {}).get(_TOKEN) == token else None
 
     @contextmanager
     def _explain(self, name: str, others: str = "") -> Iterator[None]:
-        """Turn Google's errors into ours, but for PreconditionFailed, which means something else in each operation."""
+        """Turn Google's errors into ours, but for those that mean something else in each operation."""
         what = f"{self.uri}/{name}" if name else self.uri
         try:
             yield
-        except api.PreconditionFailed:
+        except (api.PreconditionFailed, api.RequestRangeNotSatisfiable):
             raise
         except api.NotFound as error:
             if name:
@@ -230,8 +230,9 @@ class GcsStore:
             raise StoreError(f"{what}: {error}", retry=not isinstance(error, api.ClientError)) from error
 
 
-_DOWNLOAD = {"raw_download": True, "checksum": "crc32c", "retry": RETRY}  # raw: the bytes as they are stored
-
-
 def _blob(found: Any) -> Blob:
     return Blob(found.name, int(found.size), int(found.generation))
+
+
+def _fingerprint(found: Any) -> tuple[Any, ...]:
+    return found.size, found.crc32c, found.md5_hash

@@ -15,7 +15,10 @@ class Way(NamedTuple):
 
 
 def champion_before(pointer: dict[str, Any] | None, run: str) -> str | None:
-    """The version in use when the run began; asked again after the run has promoted its own, the one before that."""
+    """The version in use when the run began; asked again after the run has promoted its own, the one before that.
+
+    None: there is no champion, or the only one there was has been withdrawn because it could not be served.
+    """
     if pointer is None:
         return None
     found: str | None = pointer["previous"] if pointer["run"] == run else pointer["version"]

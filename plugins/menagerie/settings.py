@@ -3,35 +3,78 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-LAUNCHERS = ("local",)
+import menagerie_contract as contract
+
+from menagerie import resources
+
+LAUNCHERS = ("local", "gke", "kubernetes")
+ENDPOINTS = ("dns", "private", "public")
+EXPOSE = ("gateway", "ingress")
 _HOME = Path(__file__).resolve().parents[2]
+_DIGEST = re.compile(r"[^\s@]+@sha256:[0-9a-f]{64}")
+_CLUSTER = re.compile(r"projects/([^/\s]+)/locations/([^/\s]+)/clusters/([^/\s]+)")
+_HOST = re.compile(r"([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,}")
+_NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
 class SettingsError(Exception):
     """A MENAGERIE_* variable has a value that cannot work."""
 
 
+class Cluster(NamedTuple):
+    """A GKE cluster, as Google names it."""
+
+    project: str
+    location: str
+    name: str
+
+
 @dataclass(frozen=True)
 class Settings:
     """Where things are and how steps run."""
 
-    launcher: str  # MENAGERIE_LAUNCHER: how a step becomes a process
+    launcher: str  # MENAGERIE_LAUNCHER: how a step becomes a process: local, or as a pod: gke, kubernetes
     buckets: str  # MENAGERIE_BUCKETS: what a bucket's URI begins with, e.g. gs://acme- or file:///srv/buckets/
     home: Path  # MENAGERIE_HOME: the folder with model_service, where local steps run
     model_python: Path  # MENAGERIE_MODEL_PYTHON: the model environment's interpreter, for local steps
-    site: str  # MENAGERIE_SITE: URI of the document that names the model the website serves
-    site_url: str  # MENAGERIE_SITE_URL: where the website answers
+    site: str  # MENAGERIE_SITE: URI of the document that names the model a local website serves
+    site_url: str  # MENAGERIE_SITE_URL: where the website answers the steps
+    site_host: str  # MENAGERIE_SITE_HOST: the website's public host name; empty: inside the cluster only
+    site_expose: str  # MENAGERIE_SITE_EXPOSE: how the public host is routed
     schedule: str | None  # MENAGERIE_SCHEDULE: cron expression of the pipeline, or `none`: only when triggered
     retry_delay: float  # MENAGERIE_RETRY_DELAY: seconds before the first retry of a step; doubles with each
+    cluster: Cluster | None  # MENAGERIE_CLUSTER: of launcher gke
+    cluster_endpoint: str  # MENAGERIE_CLUSTER_ENDPOINT: which address of the cluster's API launcher gke uses
+    gcp_conn: str  # MENAGERIE_GCP_CONN: Airflow connection of launcher gke
+    kube_conn: str  # MENAGERIE_KUBE_CONN: Airflow connection of launcher kubernetes
+    namespace: str  # MENAGERIE_NAMESPACE: of the pods and the website
+    image: str  # MENAGERIE_IMAGE: runs every step but deploy, by digest
+    serve_image: str  # MENAGERIE_SERVE_IMAGE: runs deploy and the website, by digest
+    deferrable: bool  # MENAGERIE_DEFERRABLE: whether Airflow's triggerer waits for pods, not a worker
+    poll: float  # MENAGERIE_POLL: seconds between two looks at a pod
+    # MENAGERIE_SPOT: steps that may run on Spot nodes
+    pods: resources.Table  # MENAGERIE_PODS: what is changed in the table of resources; here with it, and with SPOT
 
     def bucket(self, name: str) -> str:
         """A bucket's URI: `animals_all`, `animals_to_predict`, `animals_predicted` or `animals_models`."""
         return self.buckets + name
+
+    @property
+    def in_pods(self) -> bool:
+        return self.launcher != "local"
+
+    @property
+    def site_link(self) -> str:
+        """Where people find the website."""
+        return f"https://{self.site_host}" if self.site_host else self.site_url
 
 
 @functools.cache
@@ -45,26 +88,44 @@ def read(variables: Mapping[str, str]) -> Settings:
     def value(key: str, default: str) -> str:
         return variables.get(f"MENAGERIE_{key}") or default
 
+    def one_of(key: str, choices: tuple[str, ...]) -> str:
+        return _matching(key, value(key, choices[0]), "|".join(choices), f"one of: {', '.join(choices)}")
+
+    launcher = one_of("LAUNCHER", LAUNCHERS)
+    local = launcher == "local"
     home = Path(value("HOME", str(_HOME)))
     state = home / ".menagerie"
-    launcher = value("LAUNCHER", "local")
-    if launcher not in LAUNCHERS:
-        raise _wrong("LAUNCHER", launcher, f"one of: {', '.join(LAUNCHERS)}")
-    site_url = value("SITE_URL", "http://127.0.0.1:5000")
-    if not site_url.startswith(("http://", "https://")):
-        raise _wrong("SITE_URL", site_url, "an address such as http://127.0.0.1:5000")
-    site = value("SITE", f"file://{state}/site/site.json")
-    if not site.startswith(("file:///", "gs://")):
-        raise _wrong("SITE", site, "the URI of a document: file:///<absolute path> or gs://<bucket>/<name>")
+    namespace = _matching("NAMESPACE", value("NAMESPACE", contract.NAMESPACE), _NAMESPACE, "a Kubernetes namespace")
+    here = "http://127.0.0.1:5000" if local else f"http://{contract.WEBSITE}.{namespace}.svc.cluster.local"
+    digest = "an image by digest: <registry>/<name>@sha256:<64 hex digits>"
     return Settings(
         launcher=launcher,
-        buckets=_buckets(value("BUCKETS", f"file://{state}/buckets/")),
+        buckets=_buckets(value("BUCKETS", f"file://{state}/buckets/" if local else "")),
         home=home,
         model_python=Path(value("MODEL_PYTHON", str(state / "venv/model/bin/python"))),
-        site=site,
-        site_url=site_url.rstrip("/"),
+        site=_matching(
+            "SITE",
+            value("SITE", f"file://{state}/site/site.json"),
+            r"(file:///|gs://).*",
+            "the URI of a document: file:///<absolute path> or gs://<bucket>/<name>",
+        ),
+        site_url=_matching("SITE_URL", value("SITE_URL", here), r"https?://.*", f"an address such as {here}").rstrip(
+            "/"
+        ),
+        site_host=_matching("SITE_HOST", value("SITE_HOST", ""), rf"({_HOST.pattern})?", "a host name"),
+        site_expose=one_of("SITE_EXPOSE", EXPOSE),
         schedule=_schedule(value("SCHEDULE", "30 14 * * *")),
-        retry_delay=_seconds("RETRY_DELAY", value("RETRY_DELAY", "60")),
+        retry_delay=_seconds("RETRY_DELAY", value("RETRY_DELAY", "60"), 0, 3600),
+        cluster=_cluster(value("CLUSTER", ""), needed=launcher == "gke"),
+        cluster_endpoint=one_of("CLUSTER_ENDPOINT", ENDPOINTS),
+        gcp_conn=value("GCP_CONN", "google_cloud_default"),
+        kube_conn=value("KUBE_CONN", "kubernetes_default"),
+        namespace=namespace,
+        image="" if local else _matching("IMAGE", value("IMAGE", ""), _DIGEST, digest),
+        serve_image="" if local else _matching("SERVE_IMAGE", value("SERVE_IMAGE", ""), _DIGEST, digest),
+        deferrable=_matching("DEFERRABLE", value("DEFERRABLE", "true"), "true|false", "true or false") == "true",
+        poll=_seconds("POLL", value("POLL", "30"), 1, 60),
+        pods=_pods(value("PODS", "{}"), value("SPOT", "")),
     )
 
 
@@ -85,14 +146,45 @@ def _schedule(text: str) -> str | None:
     return text
 
 
-def _seconds(key: str, text: str) -> float:
+def _seconds(key: str, text: str, least: float, most: float) -> float:
     try:
         seconds = float(text)
     except ValueError:
         seconds = -1.0
-    if not 0 <= seconds <= 3600:
-        raise _wrong(key, text, "seconds, from 0 to 3600")
+    if not least <= seconds <= most:
+        raise _wrong(key, text, f"seconds, from {least:g} to {most:g}")
     return seconds
+
+
+def _cluster(text: str, *, needed: bool) -> Cluster | None:
+    if not text and not needed:
+        return None
+    found = _CLUSTER.fullmatch(text)
+    if not found:
+        raise _wrong("CLUSTER", text, "projects/<project>/locations/<location>/clusters/<name>")
+    return Cluster(*found.groups())
+
+
+def _pods(text: str, spot: str) -> resources.Table:
+    try:
+        changes = json.loads(text)
+    except ValueError:
+        raise _wrong("PODS", text, 'JSON, such as {"train": {"memory": "32Gi"}}') from None
+    table = dict(resources.TABLE)
+    for step in filter(None, (word.strip() for word in spot.split(","))):
+        if step not in resources.MAY_BE_SPOT:
+            raise _wrong("SPOT", spot, f"steps that may run on Spot nodes: {','.join(resources.MAY_BE_SPOT)}")
+        table = resources.override(table, {step: {"spot": True}}, "MENAGERIE_SPOT")
+    try:
+        return resources.override(table, changes, "MENAGERIE_PODS")
+    except resources.ResourcesError as error:
+        raise SettingsError(str(error)) from None
+
+
+def _matching(key: str, value: str, pattern: str | re.Pattern[str], wanted: str) -> str:
+    if not re.fullmatch(pattern, value):
+        raise _wrong(key, value, wanted)
+    return value
 
 
 def _wrong(key: str, value: str, wanted: str) -> SettingsError:

@@ -60,7 +60,7 @@ print(json.dumps({{"dags": list(bag.dags), "errors": bag.import_errors}}))
 
 
 def test_it_imports_without_any_machine_learning_and_without_a_network() -> None:
-    assert airflow_says(PARSE_IN_A_BARE_PLACE) == {"dags": ["animals_pipeline"], "errors": {}}
+    assert airflow_says(PARSE_IN_A_BARE_PLACE) == {"dags": ["animals_pipeline", "menagerie_doctor"], "errors": {}}
 
 
 def imports(file: Path) -> Iterator[str]:
@@ -104,9 +104,9 @@ def test_no_step_imports_another() -> None:
 # How Airflow loads it.
 
 
-def test_it_is_the_only_dag_and_has_no_import_error(bag: DagBag) -> None:
+def test_beside_it_is_the_doctor_and_there_is_no_import_error(bag: DagBag) -> None:
     assert bag.import_errors == {}
-    assert list(bag.dags) == ["animals_pipeline"]
+    assert list(bag.dags) == ["animals_pipeline", "menagerie_doctor"]
 
 
 LOAD_PLUGINS = f"""
@@ -132,7 +132,10 @@ def test_airflow_loads_the_plugin_and_leaves_the_package_alone() -> None:
     assert found["errors"] == {}
     assert "menagerie" in found["plugins"]
     assert found["links"] == [SITE_URL]
-    assert found["executed"] == ["menagerie", "menagerie.settings", "menagerie_contract", "menagerie_plugin"]
+    assert found["executed"] == [
+        *("menagerie", "menagerie.preimport", "menagerie.resources", "menagerie.settings"),
+        *("menagerie_contract", "menagerie_plugin"),
+    ]
 
 
 # What it promises.

@@ -6,61 +6,27 @@ The second run's training is killed in its middle; its retry is Airflow's. What 
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
 import os
-import shutil
-import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
-import menagerie_contract as contract
 import psutil
 import pyarrow.parquet as pq
 import pytest
-from airflow.listeners import hookimpl
-from airflow.listeners.listener import get_listener_manager
-from airflow.models.dagbag import DagBag
-from airflow.models.xcom import XComModel
-from airflow.sdk.execution_time import supervisor
-from airflow.utils.session import create_session
-from sqlalchemy import select
 
-from tests.plugins.airflow_home import BUCKETS, MODEL_PYTHON, REPO, SITE, SITE_URL
+from tests.e2e.pipeline import Pipeline, Run, airflow
+from tests.plugins.airflow_home import BUCKETS, SITE, SITE_URL
 
 # Airflow's API server runs in this process: what its libraries will drop one day is none of our warnings.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 PARAMS = {"epochs": 1, "image_size": 32, "weights": "none"}
 MODELS = BUCKETS / "animals_models"
-
-
-@dataclass
-class Run:
-    """What a run of the pipeline did."""
-
-    name: str
-    state: str
-    seconds: float
-    tasks: dict[str, list[tuple[str, int]]] = field(
-        default_factory=dict
-    )  # state and tries of each of a task's instances
-    said: dict[str, Any] = field(default_factory=dict)  # by the tasks that returned something
-    errors: list[str] = field(default_factory=list)  # of every attempt that failed
-
-    def states(self, state: str) -> set[str]:
-        return {task for task, instances in self.tasks.items() if {found for found, _ in instances} == {state}}
-
-    def result(self, step: str) -> dict[str, Any]:
-        document: dict[str, Any] = json.loads((MODELS / f"runs/{self.name}/{step}.json").read_text())
-        return document
 
 
 @dataclass
@@ -92,71 +58,24 @@ class Killer(threading.Thread):
             time.sleep(0.05)
 
 
-def arrive(seed: int, folder: Path) -> None:
-    """A batch of drawn pictures, and a few broken ones, in the bucket where pictures arrive."""
-    command = [str(MODEL_PYTHON), "-m", "demo.pictures", str(folder), "--per-kind", "6", "--seed", str(seed)]
-    subprocess.run(command, cwd=REPO, check=True, timeout=60, stdout=subprocess.DEVNULL)
-    shutil.copytree(folder, BUCKETS / "animals_all", dirs_exist_ok=True)
-
-
-class Errors:
-    """Airflow's listener of what failed attempts said."""
-
-    def __init__(self) -> None:
-        self.heard: list[str] = []
-
-    @hookimpl
-    def on_task_instance_failed(self, error: object) -> None:
-        self.heard.append(str(error))
-
-
-def run_pipeline(pipeline: Any, retrain: str) -> Run:
-    errors = Errors()
-    get_listener_manager().add_listener(errors)
-    begun = time.monotonic()
-    done = pipeline.test(run_conf=PARAMS | {"retrain": retrain})
-    run = Run(contract.run_name(done.run_id), str(done.state), time.monotonic() - begun, errors=errors.heard)
-    get_listener_manager().pm.unregister(errors)
-    for instance in done.get_task_instances():
-        run.tasks.setdefault(instance.task_id, []).append((str(instance.state), instance.try_number))
-    with create_session() as session:
-        for said in session.scalars(select(XComModel).where(XComModel.run_id == done.run_id)):
-            run.said[said.task_id] = XComModel.deserialize_value(said)
-    return run
-
-
-def champion() -> str:
-    version: str = json.loads((MODELS / "resnet34/champion.json").read_text())["version"]
-    return version
-
-
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
-    subprocess.run(
-        [sys.executable, "-m", "airflow", "db", "migrate"], check=True, timeout=90, stdout=subprocess.DEVNULL
-    )
-    for name in ("animals_all", "animals_to_predict", "animals_predicted", "animals_models"):
-        (BUCKETS / name).mkdir(parents=True)
-    before = signal.getsignal(signal.SIGTERM)  # dag.test puts its own in place
-    with pytest.MonkeyPatch.context() as patch:
-        # dag.test builds its API server anew for each task, which takes 1.6 s: one for all of them does as well.
-        patch.setattr(supervisor, "in_process_api_server", functools.cache(supervisor.in_process_api_server))
-        pipeline = DagBag(REPO / "dags", include_examples=False).dags["animals_pipeline"]
-        try:
-            arrive(1, tmp_path_factory.mktemp("first"))
-            bootstrap, champions = run_pipeline(pipeline, "always"), [champion()]
-            arrive(2, tmp_path_factory.mktemp("second"))
+    try:
+        with airflow():
+            pipeline = Pipeline(BUCKETS)
+            pipeline.arrive(1, tmp_path_factory.mktemp("first"))
+            bootstrap, champions = pipeline.run(**PARAMS, retrain="always"), [pipeline.champion()]
+            pipeline.arrive(2, tmp_path_factory.mktemp("second"))
             killer = Killer()
             killer.start()
-            second = run_pipeline(pipeline, "always")
+            second = pipeline.run(**PARAMS, retrain="always")
             killer.join(100)
             assert killer.killed is not None
-            champions.append(champion())
-            nothing_new = run_pipeline(pipeline, "when-needed")
-            yield Story(bootstrap, second, nothing_new, killer.killed, [*champions, champion()])
-        finally:
-            signal.signal(signal.SIGTERM, before)
-            end_website()
+            champions.append(pipeline.champion())
+            nothing_new = pipeline.run(**PARAMS, retrain="when-needed")
+            yield Story(bootstrap, second, nothing_new, killer.killed, [*champions, pipeline.champion()])
+    finally:
+        end_website()
 
 
 def end_website() -> None:

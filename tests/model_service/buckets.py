@@ -1,7 +1,8 @@
-"""The four buckets in a folder, pictures to put there, and the steps that work on them."""
+"""The four buckets, in a folder or on Cloud Storage, pictures to put there, and the steps that work on them."""
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from PIL import Image
 
 from model_service import batches, registry
 from model_service.sort import sort
-from model_service.storage import open_store
+from model_service.storage import Exists, locate, open_store
 from tests.model_service.tiny_model import save_tiny_model
 
 # A picture of class i is a square of colour i, which is what the tiny model looks at.
@@ -22,34 +23,69 @@ CLASSES = ["cat", "dog", "zebra"]
 COLOURS = {"cat": (230, 20, 20), "dog": (20, 200, 20), "zebra": (20, 20, 230)}
 
 
+NAMES = ("animals_all", "animals_to_predict", "animals_models", "animals_predicted")
+
+
 @dataclass(frozen=True)
 class Buckets:
+    """`root` is a folder for the test's own use, where the buckets are unless `cloud` has their URIs."""
+
     root: Path
+    cloud: tuple[str, ...] = ()
+
+    def _uri(self, name: str) -> str:
+        return self.cloud[NAMES.index(name)] if self.cloud else f"file://{self.root}/{name}"
 
     @property
     def source(self) -> str:
-        return f"file://{self.root}/animals_all"
+        return self._uri("animals_all")
 
     @property
     def to_predict(self) -> str:
-        return f"file://{self.root}/animals_to_predict"
+        return self._uri("animals_to_predict")
 
     @property
     def models(self) -> str:
-        return f"file://{self.root}/animals_models"
+        return self._uri("animals_models")
 
     @property
     def predicted(self) -> str:
-        return f"file://{self.root}/animals_predicted"
+        return self._uri("animals_predicted")
 
     @property
     def arrivals(self) -> Path:
-        return self.root / "animals_all"
+        """The folder where pictures arrive, if it is one."""
+        return local(self.source)
 
-    def put(self, name: str, data: bytes) -> Path:
-        path = self.arrivals / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
+    def put(self, name: str, data: bytes) -> None:
+        """As people do it: what was there is replaced."""
+        if not self.cloud:
+            path = self.arrivals / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
+            return
+        store = open_store(self.source)
+        try:
+            store.write_if_absent(name, data)
+        except Exists:
+            store.compare_and_swap(name, data, store.stat(name).generation)
+
+    def remove(self, uri: str) -> None:
+        store, name = locate(uri)
+        store.delete_if_generation(name, store.stat(name).generation)
+
+    def arrived(self) -> dict[str, bytes]:
+        """What people put, in name order."""
+        everything = self.tree(self.source)
+        return {name: data for name, data in everything.items() if not name.startswith(f"{contract.QUARANTINE}/")}
+
+    def fetched(self, uri: str) -> Path:
+        """An object as a local file."""
+        if not self.cloud:
+            return local(uri)
+        store, name = locate(uri)
+        path = self.root / f"fetched-{hashlib.sha256(uri.encode()).hexdigest()[:16]}"
+        store.download(name, path)
         return path
 
     def put_squares(self, per_class: int, first: int = 1, labels: list[str] = CLASSES) -> None:
@@ -95,13 +131,13 @@ class Buckets:
         scratch = self.root / f"scratch-{version}"
         scratch.mkdir()
         card = save_tiny_model(f"file://{scratch}", version, classes, bias)
-        onnx = registry.load(f"file://{scratch}", version, "model.onnx")
+        files = {name: registry.load(f"file://{scratch}", version, name) for name in card["files"]}
         card |= {"data": {"shards": dict.fromkeys(trained_on, "")}}
-        registry.save(self.models, version, {"model.onnx": onnx}, card)
+        registry.save(self.models, version, files, card)
 
 
 def make_buckets(root: Path) -> Buckets:
-    for name in ("animals_all", "animals_to_predict", "animals_models", "animals_predicted"):
+    for name in NAMES:
         (root / name).mkdir()
     return Buckets(root)
 

@@ -1,4 +1,4 @@
-"""A model trained once for all tests, on pictures that are easy to tell apart."""
+"""A model trained once for all tests, on pictures that are easy to tell apart; buckets on Cloud Storage."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import menagerie_contract as contract
 import pytest
 
 from tests.model_service.buckets import Buckets, local, make_buckets
+from tests.model_service.cloud import Cloud, at_hand
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -44,6 +46,18 @@ class Trained:
     def card(self) -> dict[str, Any]:
         card: dict[str, Any] = json.loads((self.folder / "model.json").read_bytes())
         return card
+
+
+@pytest.fixture(scope="session")
+def _cloud() -> Iterator[Cloud]:
+    with at_hand() as cloud:
+        yield cloud
+
+
+@pytest.fixture
+def cloud(_cloud: Cloud) -> Iterator[Cloud]:
+    yield _cloud
+    _cloud.release()
 
 
 @pytest.fixture(scope="session")

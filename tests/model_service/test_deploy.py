@@ -18,7 +18,7 @@ import menagerie_contract as contract
 import psutil
 import pytest
 
-from model_service import site
+from model_service import registry, site
 from model_service.deploy import Refused, deploy
 from model_service.errors import StepError
 from model_service.registry import BadModel
@@ -148,6 +148,56 @@ def test_a_version_that_does_not_exist_is_never_named(place: Place, url: str) ->
     with pytest.raises(BadModel, match="no model v9"):
         deploy(to(place, "v9", url))
     assert site.read(place.site) == (None, 0)
+
+
+def promoted(place: Place, version: str, previous: str | None) -> None:
+    _, generation = registry.champion(place.models)
+    registry.move_champion(place.models, {"version": version, "previous": previous, "run": "run"}, generation)
+
+
+def test_a_model_that_fails_its_self_test_is_taken_back_and_no_longer_the_champion(place: Place, url: str) -> None:
+    save_tiny_model(place.models, "odd", CLASSES, [0.0, 0.0, 2.0], tested_with=[2.0, 0.0, 0.0])
+    deploy(to(place, "v1", url))
+    promoted(place, "odd", "v1")
+    with pytest.raises(Refused, match="fails the self test of model odd"):
+        deploy(to(place, "odd", url))
+    assert site.read(place.site)[0] == Site("v1")
+    assert ask(url, picture()).json()["model"] == "v1"
+    champion, _ = registry.champion(place.models)
+    assert champion is not None
+    assert champion["version"] == "v1"
+    with pytest.raises(
+        StepError, match="model odd was withdrawn by run run: the website fails the self test"
+    ) as caught:
+        deploy(to(place, "odd", url))
+    assert not caught.value.retry
+    assert "clear promote" in caught.value.remedy
+    promoted(place, "odd", "v1")
+    with pytest.raises(Refused):  # promoted once more, it is tried once more
+        deploy(to(place, "odd", url))
+
+
+def test_a_timeout_says_nothing_against_the_champion(place: Place, url: str) -> None:
+    promoted(place, "v2", None)
+    elsewhere = f"file://{place.root}/other.json"
+    with pytest.raises(StepError, match="within 1 s"):
+        deploy(replace(to(place, "v2", url, timeout=1), site=elsewhere))
+    assert registry.withdrawn(place.models) is None
+
+
+def test_a_model_without_a_self_test_is_not_deployed(place: Place, url: str) -> None:
+    onnx = registry.load(place.models, "v1", "model.onnx")
+    card = registry.card(place.models, "v1")
+    registry.save(place.models, "untested", {"model.onnx": onnx}, card)
+    with pytest.raises(BadModel, match=r"has no file selftest\.tar"):
+        deploy(to(place, "untested", url))
+    assert site.read(place.site) == (None, 0)
+
+
+def test_the_local_website_needs_its_document_named(place: Place) -> None:
+    with pytest.raises(StepError, match="--site is missing") as caught:
+        deploy(replace(to(place, "v1", "http://127.0.0.1:1"), site=""))
+    assert "--site=file:///" in caught.value.remedy
 
 
 def test_a_website_that_follows_another_document_is_a_timeout(place: Place, url: str) -> None:

@@ -53,7 +53,7 @@ def test_the_first_champion(buckets: Buckets) -> None:
     assert found == {
         "version": "v1",
         "previous": None,
-        "sha256": {"model.onnx": registry.card(buckets.models, "v1")["files"]["model.onnx"]["sha256"]},
+        "sha256": {n: entry["sha256"] for n, entry in registry.card(buckets.models, "v1")["files"].items()},
         "run": "r1",
         "verdict": "because",
     }
@@ -140,3 +140,34 @@ def test_a_candidate_without_a_card_is_refused(buckets: Buckets) -> None:
     judged(buckets, "v9", None)
     with pytest.raises(BadModel, match="no model v9"):
         run(buckets, "v9")
+
+
+def test_a_withdrawn_version_is_promoted_again_when_its_promotion_is_cleared(buckets: Buckets) -> None:
+    judged(buckets, "v1", None)
+    run(buckets, "v1")
+    judged(buckets, "v2", "v1", run="r2")
+    run(buckets, "v2", "v1", "r2")
+    promoted = {key: value for key, value in pointer(buckets).items() if key != "promoted"}
+    assert registry.withdraw(buckets.models, "v2", "r2", "it crashes")
+    assert contract.Promote.converges
+    run(buckets, "v2", "v1", "r2")
+    assert {key: value for key, value in pointer(buckets).items() if key != "promoted"} == promoted
+
+
+def test_also_the_first_one(buckets: Buckets) -> None:
+    judged(buckets, "v1", None)
+    run(buckets, "v1")
+    assert registry.withdraw(buckets.models, "v1", "r1", "it crashes")
+    run(buckets, "v1")
+    assert pointer(buckets)["version"] == "v1"
+    assert registry.withdrawn(buckets.models) is None
+
+
+def test_a_promotion_that_was_overtaken_is_not_repeated(buckets: Buckets) -> None:
+    judged(buckets, "v1", None)
+    run(buckets, "v1")
+    judged(buckets, "v2", "v1", run="r2")
+    run(buckets, "v2", "v1", "r2")
+    with pytest.raises(StepError, match="v1 was judged against none, now it is v2"):
+        run(buckets, "v1")
+    assert pointer(buckets)["version"] == "v2"

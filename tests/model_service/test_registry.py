@@ -87,3 +87,62 @@ def test_the_champion_moves_only_from_where_it_was_seen(models: str) -> None:
     with pytest.raises(Conflict):
         registry.move_champion(models, {"version": "late"}, seen)
     assert read_json(f"{models}/resnet34/champion.json") == {"version": "v2"}
+
+
+def champion(models: str, version: str | None, previous: str | None) -> None:
+    """Move the pointer there, whatever it says now."""
+    _, seen = registry.champion(models)
+    registry.move_champion(models, {"version": version, "previous": previous, "run": "r2"}, seen)
+
+
+def test_a_withdrawn_champion_gives_way_to_the_one_before_it(models: str) -> None:
+    registry.save(models, "v1", FILES, {})
+    champion(models, "v2", "v1")
+    assert registry.withdraw(models, "v2", "r2", "it crashes")
+    pointer, _ = registry.champion(models)
+    assert pointer is not None
+    assert pointer.pop("promoted").endswith("+00:00")
+    assert pointer == {
+        "version": "v1",
+        "previous": None,
+        "sha256": registry.hashes(registry.card(models, "v1")),
+        "run": None,
+        "verdict": "v2 was withdrawn",
+        "withdrawn": {"version": "v2", "run": "r2", "why": "it crashes"},
+    }
+    assert registry.withdrawn(models) == {"version": "v2", "run": "r2", "why": "it crashes"}
+
+
+def test_a_withdrawn_first_champion_leaves_none_and_its_pointer_can_be_moved_on(models: str) -> None:
+    champion(models, "v1", None)
+    assert registry.withdraw(models, "v1", "r1", "it crashes")
+    assert read_json(f"{models}/resnet34/champion.json")["version"] is None
+    found, seen = registry.champion(models)
+    assert found is None
+    assert seen != 0
+    champion(models, "v2", None)
+    assert registry.champion(models)[0] == {"version": "v2", "previous": None, "run": "r2"}
+    assert registry.withdrawn(models) is None
+
+
+def test_only_the_champion_can_be_withdrawn_and_only_once(models: str) -> None:
+    assert not registry.withdraw(models, "v1", "r1", "never was")
+    registry.save(models, "v1", FILES, {})
+    champion(models, "v2", "v1")
+    assert not registry.withdraw(models, "v1", "r1", "is not")
+    assert registry.withdraw(models, "v2", "r2", "is")
+    assert not registry.withdraw(models, "v2", "r2", "was")
+    assert registry.withdrawn(models) == {"version": "v2", "run": "r2", "why": "is"}
+
+
+def test_a_champion_moved_in_that_moment_stays(models: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    champion(models, "v1", None)
+    move = registry.move_champion
+
+    def another_run_is_quicker(where: str, pointer: dict[str, object], generation: int) -> None:
+        move(where, {"version": "v9", "previous": "v1", "run": "r9"}, generation)
+        move(where, pointer, generation)
+
+    monkeypatch.setattr(registry, "move_champion", another_run_is_quicker)
+    assert not registry.withdraw(models, "v1", "r1", "it crashes")
+    assert read_json(f"{models}/resnet34/champion.json")["version"] == "v9"

@@ -110,7 +110,7 @@ def test_the_card_is_enough_to_rebuild_and_to_trust_the_model(trained: Trained) 
 def test_every_file_has_its_hash_in_the_card(trained: Trained) -> None:
     files = trained.card["files"]
     assert {path.name for path in trained.folder.iterdir()} == {*files, "model.json"}
-    assert set(files) == {"model.safetensors", "model.onnx", "history.csv", "history.png"}
+    assert set(files) == {"model.safetensors", "model.onnx", "selftest.tar", "history.csv", "history.png"}
     for name, entry in files.items():
         data = (trained.folder / name).read_bytes()
         assert entry == {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
@@ -187,13 +187,33 @@ def test_the_numbers_of_the_classes_are_their_places_in_the_card(buckets: Bucket
     assert learn.model(learn.dls.one_batch()[0]).shape[1] == 3
 
 
+def test_pictures_learned_from_are_augmented_and_those_watched_with_are_as_predict_sees_them(
+    buckets: Buckets, tmp_path: Path
+) -> None:
+    from model_service import learner
+
+    buckets.put_squares(6)
+    buckets.sorted(holdout=0.0)
+    data = dataset.load(buckets.models, 32, tmp_path)
+    loaders = learner.build(data, step_for(buckets, weights="none", validation=0.2))[0].dls
+    mean, std = (np.array(values, np.float32) for values in (learner.MEAN, learner.STD))
+    _, watched = data.parts(0.2, 42)
+    expected = ((data.views[watched] / np.float32(255) - mean) / std).transpose(0, 3, 1, 2)
+    for _ in range(2):
+        (batch,) = loaders.valid
+        assert np.allclose(batch[0].numpy(), expected, atol=1e-5)
+    ours = {view.tobytes() for view in ((data.views / np.float32(255) - mean) / std).transpose(0, 3, 1, 2)}
+    assert not any(picture.numpy().tobytes() in ours for picture in loaders.train.one_batch()[0])
+
+
 def test_weights_at_hand_are_what_the_body_starts_from(
     buckets: Buckets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import torch
     from torchvision.models import ResNet34_Weights, resnet34
 
-    from model_service import learner
+    from model_service import cycles, learner
+    from model_service.checkpoints import Checkpoints
 
     fetched = resnet34()  # stands for ImageNet's, where torchvision keeps what it has fetched
     cache = tmp_path / "hub" / "checkpoints"
@@ -208,7 +228,7 @@ def test_weights_at_hand_are_what_the_body_starts_from(
 
     assert weights == "ResNet34_Weights.IMAGENET1K_V1"
     assert torch.equal(learn.model[0][0].weight, fetched.conv1.weight)
-    history = learner.fit(learn, step_for(buckets, weights="auto"), pretrained=True)
+    history = cycles.fit(learn, step_for(buckets, weights="auto"), weights, Checkpoints(buckets.models, "r1", {}))
     assert [row["epoch"] for row in history] == [1, 2]  # the head alone, then everything
 
 

@@ -88,6 +88,8 @@ def test_shards_are_dealt_out_evenly_and_each_once(shards: int, most: int, sizes
         ({"version": "v2", "previous": "v1", "run": "another"}, "v2"),
         ({"version": "v2", "previous": "v1", "run": "this"}, "v1"),  # cleared after it had promoted v2
         ({"version": "v1", "previous": None, "run": "this"}, None),
+        ({"version": "v1", "previous": None, "run": None, "withdrawn": {"version": "v2"}}, "v1"),
+        ({"version": None, "previous": None, "run": None, "withdrawn": {"version": "v1"}}, None),
     ],
 )
 def test_a_run_that_is_cleared_still_begins_with_the_champion_it_began_with(

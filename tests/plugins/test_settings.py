@@ -6,7 +6,8 @@ from dataclasses import FrozenInstanceError
 from pathlib import Path
 
 import pytest
-from menagerie.settings import SettingsError, read, settings
+from menagerie.resources import TABLE
+from menagerie.settings import Cluster, SettingsError, read, settings
 
 from tests.plugins.airflow_home import BUCKETS, REPO
 
@@ -21,6 +22,8 @@ def test_by_default_everything_stands_in_the_checkout() -> None:
     assert found.site_url == "http://127.0.0.1:5000"
     assert found.schedule == "30 14 * * *"
     assert found.retry_delay == 60
+    assert found.pods == TABLE
+    assert not found.in_pods
 
 
 def test_the_home_folder_moves_what_stands_in_it() -> None:
@@ -57,7 +60,7 @@ def test_no_schedule() -> None:
 @pytest.mark.parametrize(
     ("variable", "value", "remedy"),
     [
-        ("LAUNCHER", "kubernetes", "one of: local"),
+        ("LAUNCHER", "vertex", "one of: local, gke, kubernetes"),
         ("BUCKETS", "s3://acme", "gs:// or gs://<prefix>- in the cloud"),
         ("BUCKETS", "gs://acme/animals", "gs:// or gs://<prefix>- in the cloud"),
         ("BUCKETS", "file://buckets", "file:///<absolute folder>/ on a laptop"),
@@ -69,6 +72,16 @@ def test_no_schedule() -> None:
         ("RETRY_DELAY", "-1", "seconds, from 0 to 3600"),
         ("RETRY_DELAY", "3601", "seconds, from 0 to 3600"),
         ("RETRY_DELAY", "nan", "seconds, from 0 to 3600"),
+        ("POLL", "61", "seconds, from 1 to 60"),
+        ("POLL", "0.5", "seconds, from 1 to 60"),
+        ("DEFERRABLE", "yes", "true or false"),
+        ("CLUSTER", "menagerie", "projects/<project>/locations/<location>/clusters/<name>"),
+        ("CLUSTER_ENDPOINT", "vpn", "one of: dns, private, public"),
+        ("NAMESPACE", "Menagerie", "a Kubernetes namespace"),
+        ("SITE_HOST", "https://animals.example.com", "a host name"),
+        ("SITE_EXPOSE", "loadbalancer", "one of: gateway, ingress"),
+        ("PODS", "{", 'JSON, such as {"train": {"memory": "32Gi"}}'),
+        ("SPOT", "sort", "steps that may run on Spot nodes: predict,train"),
     ],
 )
 def test_a_wrong_value_is_refused_by_name_with_the_remedy(variable: str, value: str, remedy: str) -> None:
@@ -76,6 +89,54 @@ def test_a_wrong_value_is_refused_by_name_with_the_remedy(variable: str, value: 
         read({f"MENAGERIE_{variable}": value})
     assert str(refusal.value).startswith(f"MENAGERIE_{variable} is {value!r}; set it to ")
     assert remedy in str(refusal.value)
+
+
+# Steps as pods.
+
+PODS = {
+    "MENAGERIE_LAUNCHER": "gke",
+    "MENAGERIE_BUCKETS": "gs://acme-",
+    "MENAGERIE_CLUSTER": "projects/acme/locations/europe-west1/clusters/animals",
+    "MENAGERIE_IMAGE": f"example.com/train@sha256:{'a' * 64}",
+    "MENAGERIE_SERVE_IMAGE": f"example.com/serve@sha256:{'b' * 64}",
+}
+
+
+def test_the_website_of_the_pods_stands_beside_them() -> None:
+    found = read(PODS)
+    assert found.in_pods
+    assert found.cluster == Cluster("acme", "europe-west1", "animals")
+    assert found.cluster_endpoint == "dns"
+    assert found.deferrable
+    assert found.poll == 30
+    assert found.site_url == found.site_link == "http://animals-website.menagerie.svc.cluster.local"
+    elsewhere = read(PODS | {"MENAGERIE_NAMESPACE": "zoo", "MENAGERIE_SITE_HOST": "animals.example.com"})
+    assert elsewhere.site_url == "http://animals-website.zoo.svc.cluster.local"
+    assert elsewhere.site_link == "https://animals.example.com"
+
+
+@pytest.mark.parametrize("missing", ["BUCKETS", "CLUSTER", "IMAGE", "SERVE_IMAGE"])
+def test_pods_need_to_be_told_where_and_of_what(missing: str) -> None:
+    with pytest.raises(SettingsError, match=f"MENAGERIE_{missing} is ''; set it to "):
+        read({key: value for key, value in PODS.items() if key != f"MENAGERIE_{missing}"})
+
+
+def test_only_gke_needs_its_cluster_named() -> None:
+    without = {key: value for key, value in PODS.items() if key != "MENAGERIE_CLUSTER"}
+    assert read(without | {"MENAGERIE_LAUNCHER": "kubernetes"}).kube_conn == "kubernetes_default"
+
+
+def test_an_image_is_named_by_digest() -> None:
+    with pytest.raises(SettingsError, match="set it to an image by digest"):
+        read(PODS | {"MENAGERIE_IMAGE": "example.com/train:latest"})
+
+
+def test_the_table_of_resources_is_overridden() -> None:
+    found = read(PODS | {"MENAGERIE_SPOT": "predict, train", "MENAGERIE_PODS": '{"train": {"memory": "32Gi"}}'})
+    assert found.pods["train"].memory == "32Gi"
+    assert {step for step, row in found.pods.items() if row.spot} == {"predict", "train"}
+    with pytest.raises(SettingsError, match=r"MENAGERIE_PODS\.train\.memory is 'much'; set it to memory"):
+        read(PODS | {"MENAGERIE_PODS": '{"train": {"memory": "much"}}'})
 
 
 def test_settings_are_read_once_and_cannot_be_changed() -> None:

@@ -15,6 +15,7 @@ import menagerie_contract as contract
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, BaseOperator
 
 from menagerie import documents
+from menagerie.launchers import failures
 from menagerie.settings import settings
 
 GRACE = 10.0  # seconds between SIGTERM and SIGKILL
@@ -102,13 +103,8 @@ class LocalStepOperator(BaseOperator):
             hint = " (out of memory?)" if code == -signal.SIGKILL else ""
             return AirflowException(f"{step.name} was killed by {name}{hint}; a retry starts it again")
         if result is not None and result["status"] == "failed":
-            error = result["error"]
-            text = f"{step.name} failed: {error['message']}" + (
-                f"\nRemedy: {error['remedy']}" if error["remedy"] else ""
-            )
-            return AirflowException(text) if error["retry"] else AirflowFailException(text)
-        last = "\n".join(tail) or "(it said nothing)"
-        return AirflowException(f"{step.name} ended with code {code} and without a result. Its last words:\n{last}")
+            return failures.told(step.name, result)
+        return AirflowException(f"{step.name} ended with code {code} and without a result. {failures.last_words(tail)}")
 
 
 def _environment() -> dict[str, str]:

@@ -1,0 +1,157 @@
+"""A canary: some pods of the new model behind the website's Service for a while, asked and compared with the champion's.
+
+Only what the checks ask themselves is judged: the self test's pictures, and some held-out pictures of the newest batch. An
+answer says which model gave it; a request without an answer could be either's, and counts against the canary.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import math
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import menagerie_contract as contract
+
+from model_service.deploy import manifests, rollout, smoke
+from model_service.deploy.cluster import Cluster
+from model_service.deploy.evidence import evidence
+from model_service.deploy.revisions import Release
+from model_service.deploy.smoke import Refused
+from model_service.deploy.website import Answer, Website
+from model_service.selftest import Question
+from model_service.shards import read_shard
+from model_service.storage import name_in, open_store
+
+PACE = 0.2  # seconds between two questions
+LOOK = 5.0  # seconds between two looks at its pods
+ENOUGH = 20  # answers after which too many errors end the watch early
+HELD_OUT = 24  # pictures
+
+Object = dict[str, Any]
+log = logging.getLogger(__name__)
+
+
+class Aborted(Refused):
+    """The canary does not do as well as it must."""
+
+
+@dataclass
+class Tally:
+    """What was answered so far; `canary` and `champion` are the first choices for each picture."""
+
+    answers: int = 0
+    errors: list[str] = field(default_factory=list)
+    canary: dict[bytes, str] = field(default_factory=dict)
+    champion: dict[bytes, str] = field(default_factory=dict)
+
+    def count(self, answer: Answer, jpeg: bytes, question: Question | None, step: contract.Deploy) -> None:
+        if answer.body.get("reason") == "busy":
+            return
+        if answer.status != 200:
+            self.errors.append(answer.why)
+            return
+        first = answer.body["classes"][0]["label"]
+        if answer.body.get("model") != step.model:
+            self.champion[jpeg] = first
+            return
+        self.answers += 1
+        self.canary[jpeg] = first
+        if question and (problem := smoke.wrong(answer, question, step.tolerance)):
+            self.errors.append(problem)
+
+    @property
+    def agreement(self) -> float:
+        """The share of the pictures answered by both on which they agree; 1 when there is none."""
+        both = self.canary.keys() & self.champion.keys()
+        return sum(self.canary[p] == self.champion[p] for p in both) / len(both) if both else 1.0
+
+
+def verdict(tally: Tally, step: contract.Deploy, *, final: bool) -> str:
+    """Why the canary is not to be promoted; empty when it may be. Before the end only errors are judged. Pure."""
+    asked = tally.answers + len(tally.errors)
+    if (final or asked >= ENOUGH) and asked and len(tally.errors) / asked > step.canary_errors:
+        return f"{len(tally.errors)} of its {asked} answers failed: {tally.errors[-1]}"
+    if final and not tally.answers:
+        return "it was never asked: the Service did not lead there once"
+    if final and tally.agreement < step.canary_agreement:
+        return f"it agrees with the champion on {tally.agreement:.0%} of the pictures, wanted are {step.canary_agreement:.0%}"
+    return ""
+
+
+@contextmanager
+def beside(cluster: Cluster, step: contract.Deploy, deployment: Object, live: Object) -> Iterator[None]:
+    """The canary's Deployment beside the website's, of its size times the share; removed at the end, however it comes."""
+    pods = max(1, math.ceil(live["spec"].get("replicas", 1) * step.canary_percent / 100))
+    cluster.apply(manifests.canary(deployment, pods))
+    log.info("canary: %d pods for %g minutes", pods, step.canary_minutes)
+    try:
+        yield
+    finally:
+        remove(cluster)
+
+
+def remove(cluster: Cluster) -> None:
+    if cluster.delete("Deployment", manifests.CANARY):
+        log.info("the canary is removed")
+
+
+def watch(
+    cluster: Cluster, step: contract.Deploy, website: Website, ours: Release, questions: Sequence[Question]
+) -> None:
+    """Return when the time is over and the canary did well. Raises Aborted."""
+    try:
+        rollout.wait(cluster, manifests.CANARY, ours, cluster.until)
+    except rollout.Failed as error:
+        raise _aborted(cluster, str(error)) from error
+    until = time.monotonic() + step.canary_minutes * 60
+    cluster.until = until + step.timeout
+    tally, look = Tally(), time.monotonic() + LOOK
+    pictures = [(q.jpeg, q) for q in questions] + [(jpeg, None) for jpeg in held_out(step.models)]
+    for jpeg, question in itertools.cycle(pictures):
+        tally.count(website.predict(jpeg), jpeg, question, step)
+        now = time.monotonic()
+        if problem := verdict(tally, step, final=now >= until):
+            raise _aborted(cluster, problem)
+        if now >= until:
+            break
+        if now >= look:
+            look = now + LOOK
+            log.info("canary: %d answers, %d failed, agreement %.0f %%", *_numbers(tally))
+            if problem := rollout.see(cluster, manifests.CANARY, ours).failed:
+                raise _aborted(cluster, problem)
+        time.sleep(PACE)
+    log.info("the canary did well: %d answers, %d failed, agreement %.0f %%", *_numbers(tally))
+
+
+def held_out(models: str) -> list[bytes]:
+    """Some held-out pictures of the newest finished batch, as packed; none when nothing is held out."""
+    store = open_store(models)
+    root = name_in(store, contract.batches(models)) + "/"
+    blobs = list(store.list(root))
+    finished = [b for b in blobs if b.name.endswith("/manifest.parquet")]
+    if not finished:
+        return []
+    batch = max(finished, key=lambda b: b.generation).name.removesuffix("manifest.parquet")
+    shard = next((b.name for b in blobs if b.name.startswith(f"{batch}holdout-")), None)
+    if shard is None:
+        return []
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "holdout.tar"
+        store.download(shard, path)
+        return [sample.jpeg for sample in itertools.islice(read_shard(path), HELD_OUT)]
+
+
+def _numbers(tally: Tally) -> tuple[int, int, float]:
+    return tally.answers, len(tally.errors), 100 * tally.agreement
+
+
+def _aborted(cluster: Cluster, why: str) -> Aborted:
+    pods = rollout.pods_of(cluster, rollout.look(cluster, manifests.CANARY).current)
+    return Aborted("\n".join(filter(None, [f"the canary is taken back: {why}", evidence(cluster, pods)])))

@@ -1,0 +1,111 @@
+"""Runs of the pipeline as Airflow runs them (`dag.test`), and what they did."""
+
+from __future__ import annotations
+
+import functools
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import menagerie_contract as contract
+import pytest
+from airflow.listeners import hookimpl
+from airflow.listeners.listener import get_listener_manager
+from airflow.models.dagbag import DagBag
+from airflow.models.xcom import XComModel
+from airflow.sdk.execution_time import supervisor
+from airflow.utils.session import create_session
+from sqlalchemy import select
+
+from tests.plugins.airflow_home import MODEL_PYTHON, REPO
+
+
+@dataclass
+class Run:
+    """What a run of the pipeline did."""
+
+    name: str
+    state: str
+    seconds: float
+    models: Path
+    tasks: dict[str, list[tuple[str, int]]] = field(
+        default_factory=dict
+    )  # state and tries of each of a task's instances
+    said: dict[str, Any] = field(default_factory=dict)  # by the tasks that returned something
+    errors: list[str] = field(default_factory=list)  # of every attempt that failed
+
+    def states(self, state: str) -> set[str]:
+        return {task for task, instances in self.tasks.items() if {found for found, _ in instances} == {state}}
+
+    def result(self, step: str) -> dict[str, Any]:
+        document: dict[str, Any] = json.loads((self.models / f"runs/{self.name}/{step}.json").read_text())
+        return document
+
+
+class Errors:
+    """Airflow's listener of what failed attempts said."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    @hookimpl
+    def on_task_instance_failed(self, error: object) -> None:
+        self.heard.append(str(error))
+
+
+class Pipeline:
+    """The pipeline's DAG over buckets in a folder, with the settings of this moment."""
+
+    def __init__(self, buckets: Path) -> None:
+        self.buckets, self.models = buckets, buckets / "animals_models"
+        for name in ("animals_all", "animals_to_predict", "animals_predicted", "animals_models"):
+            (buckets / name).mkdir(parents=True)
+        self.dag = DagBag(REPO / "dags", include_examples=False).dags["animals_pipeline"]
+
+    def arrive(self, seed: int, folder: Path) -> None:
+        """A batch of drawn pictures, and a few broken ones, in the bucket where pictures arrive."""
+        command = [str(MODEL_PYTHON), "-m", "demo.pictures", str(folder), "--per-kind", "6", "--seed", str(seed)]
+        subprocess.run(command, cwd=REPO, check=True, timeout=60, stdout=subprocess.DEVNULL)
+        shutil.copytree(folder, self.buckets / "animals_all", dirs_exist_ok=True)
+
+    def run(self, **params: Any) -> Run:
+        errors = Errors()
+        get_listener_manager().add_listener(errors)
+        begun = time.monotonic()
+        done = self.dag.test(run_conf=params)
+        name, seconds = contract.run_name(done.run_id), time.monotonic() - begun
+        run = Run(name, str(done.state), seconds, self.models, errors=errors.heard)
+        get_listener_manager().pm.unregister(errors)
+        for instance in done.get_task_instances():
+            run.tasks.setdefault(instance.task_id, []).append((str(instance.state), instance.try_number))
+        with create_session() as session:
+            for said in session.scalars(select(XComModel).where(XComModel.run_id == done.run_id)):
+                run.said[said.task_id] = XComModel.deserialize_value(said)
+        return run
+
+    def champion(self) -> str:
+        version: str = json.loads((self.models / "resnet34/champion.json").read_text())["version"]
+        return version
+
+
+@contextmanager
+def airflow() -> Iterator[pytest.MonkeyPatch]:
+    """A database, one API server for all tasks, and Airflow's signal handlers undone at the end."""
+    command = [sys.executable, "-m", "airflow", "db", "migrate"]
+    subprocess.run(command, check=True, timeout=90, stdout=subprocess.DEVNULL)
+    before = signal.getsignal(signal.SIGTERM)  # dag.test puts its own in place
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            # dag.test builds its API server anew for each task, which takes 1.6 s: one for all of them does as well.
+            patch.setattr(supervisor, "in_process_api_server", functools.cache(supervisor.in_process_api_server))
+            yield patch
+    finally:
+        signal.signal(signal.SIGTERM, before)

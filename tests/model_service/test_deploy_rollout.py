@@ -1,0 +1,223 @@
+"""Where a rollout stands, which ReplicaSet to go back to, and what may be removed: pure, as tables."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from model_service.deploy import manifests, removal, rollout
+from model_service.deploy.kubernetes import address, next_site, served_before
+from model_service.deploy.revisions import PROVED, REVISION, Release, Revisions, going_back, noting, release, revisions
+from model_service.site import Site
+
+Object = dict[str, Any]
+
+IMAGE = f"serve@sha256:{'a' * 64}"
+
+
+def template(document: str, image: str = IMAGE, hashed: str = "") -> Object:
+    labels = {"app.kubernetes.io/name": "animals-website"} | ({"pod-template-hash": hashed} if hashed else {})
+    pod = {
+        "containers": [{"name": "website", "image": image}],
+        "volumes": [{"name": "tmp", "emptyDir": {}}, {"name": "site", "configMap": {"name": document}}],
+    }
+    return {"metadata": {"labels": labels, "creationTimestamp": None}, "spec": pod}
+
+
+def deployment(revision: int = 1, proved: str = "", document: str = "animals-website-site-a", **status: Any) -> Object:
+    annotations = {REVISION: str(revision)} | ({PROVED: proved} if proved else {})
+    meta = {"name": "animals-website", "namespace": "zoo", "uid": "d", "generation": 3, "annotations": annotations}
+    status = {"observedGeneration": 3} | status
+    return {"metadata": meta, "spec": {"replicas": 2, "template": template(document)}, "status": status}
+
+
+def replicaset(name: str, revision: int, owner: str = "d") -> Object:
+    return {
+        "metadata": {
+            "name": name,
+            "annotations": {REVISION: str(revision)},
+            "ownerReferences": [{"uid": owner}],
+        },
+        "spec": {"template": template(f"animals-website-site-{name}", hashed=name)},
+    }
+
+
+def pod(reason: str = "", restarts: int = 0, ended: Object | None = None, scheduled: bool = True) -> Object:
+    state = {"waiting": {"reason": reason, "message": "because"}} if reason else {"running": {}}
+    container = {"restartCount": restarts, "state": state, "lastState": {"terminated": ended} if ended else {}}
+    conditions = [] if scheduled else [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}]
+    return {"metadata": {"name": "p"}, "status": {"containerStatuses": [container], "conditions": conditions}}
+
+
+def test_a_status_of_another_generation_says_nothing() -> None:
+    done = deployment(observedGeneration=2, updatedReplicas=2, replicas=2, availableReplicas=2)
+    assert not rollout.judge(done, []).done
+
+
+@pytest.mark.parametrize(
+    ("updated", "replicas", "available", "done"),
+    [(2, 2, 2, True), (1, 2, 2, False), (2, 3, 3, False), (2, 2, 1, False), (0, 2, 2, False)],
+    ids=["all", "one is still old", "an old one is left over", "one is not ready", "none yet"],
+)
+def test_done_is_every_pod_new_and_available(updated: int, replicas: int, available: int, done: bool) -> None:
+    status = {"updatedReplicas": updated, "replicas": replicas, "availableReplicas": available}
+    assert rollout.judge(deployment(**status), [pod()]).done is done
+
+
+def test_a_deadline_that_has_passed_is_a_failure() -> None:
+    late = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}
+    assert "no progress" in rollout.judge(deployment(conditions=[late]), []).failed
+
+
+@pytest.mark.parametrize(
+    ("found", "trouble", "failed"),
+    [
+        (pod(), "", ""),
+        (pod("ContainerCreating"), "", ""),
+        (pod("ImagePullBackOff"), "pod p: ImagePullBackOff: because", ""),
+        (pod("CrashLoopBackOff"), "pod p: CrashLoopBackOff: because", ""),
+        (
+            pod("CrashLoopBackOff", 1, {"reason": "OOMKilled", "exitCode": 137}),
+            "pod p: CrashLoopBackOff: because (ended with OOMKilled, exit code 137)",
+            "pod p: CrashLoopBackOff: because (ended with OOMKilled, exit code 137)",
+        ),
+    ],
+    ids=["runs", "is made", "image", "crashed once", "crashed again"],
+)
+def test_what_keeps_a_pod_from_starting(found: Object, trouble: str, failed: str) -> None:
+    progress = rollout.judge(deployment(), [pod(), found])
+    assert (progress.trouble, progress.failed) == (trouble, failed)
+    assert trouble in progress.line
+
+
+def test_a_pod_without_a_node_is_waited_for_and_said_so() -> None:
+    progress = rollout.judge(deployment(), [pod(scheduled=False)])
+    assert "pod p: Unschedulable" in progress.line
+    assert not progress.failed
+    assert not progress.trouble
+
+
+def test_a_quota_that_forbids_pods_is_said() -> None:
+    full = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "exceeded quota"}
+    assert "FailedCreate: exceeded quota" in rollout.judge(deployment(conditions=[full]), []).line
+
+
+def test_only_the_deployments_own_replicasets_count() -> None:
+    there = revisions(deployment(2), [replicaset("one", 1), replicaset("two", 2), replicaset("alien", 3, "other")])
+    assert there.current == replicaset("two", 2)
+    assert there.before == replicaset("one", 1)
+    assert revisions(None, []) == Revisions(None, [])
+
+
+SETS = [replicaset("one", 1), replicaset("two", 2), replicaset("three", 3)]
+
+
+@pytest.mark.parametrize(
+    ("revision", "proved", "before", "is_proved"),
+    [
+        (3, "", "two", False),  # nothing was ever proved here: as kubectl rollout undo
+        (3, "two one", "two", False),
+        (3, "one", "one", False),  # two was deployed and failed, or was killed
+        (3, "three one", "one", True),
+        (3, "three", None, True),
+        (3, "gone one", "one", False),  # its ReplicaSet is past the history's limit
+    ],
+)
+def test_going_back_leads_to_what_was_proved(revision: int, proved: str, before: str | None, is_proved: bool) -> None:
+    there = revisions(deployment(revision, proved), SETS)
+    assert (there.before or {"metadata": {"name": None}})["metadata"]["name"] == before
+    assert there.is_proved is is_proved
+
+
+def test_while_the_controller_has_not_seen_the_change_nothing_is_current() -> None:
+    unseen = deployment(3, "three", observedGeneration=2)
+    there = revisions(unseen, SETS)
+    assert there.current is None
+    assert not there.is_proved
+
+
+def test_going_back_applies_the_template_and_leaves_the_number_of_pods_alone() -> None:
+    live = deployment(3, "two one")
+    config = going_back(live, SETS[1], ["two", "one"])
+    assert config["spec"]["template"] == {"metadata": {"labels": template("x")["metadata"]["labels"]}} | {
+        "spec": SETS[1]["spec"]["template"]["spec"]
+    }
+    assert "replicas" not in config["spec"]
+    assert "status" not in config
+    assert config["metadata"]["annotations"] == {PROVED: "two one"}  # not the controller's own
+    assert release(SETS[1]) == Release("animals-website-site-two", IMAGE)
+    assert "pod-template-hash" in SETS[1]["spec"]["template"]["metadata"]["labels"]  # what was read is not changed
+
+
+def test_no_note_is_made_of_nothing() -> None:
+    assert "annotations" not in noting({"metadata": {}}, [])["metadata"]
+
+
+KNOWN = {f"animals-website-site-{name}": Site(f"v{name}", "v0") for name in ("one", "two", "three")}
+
+
+def test_a_model_that_was_deployed_before_gets_the_same_document_again() -> None:
+    assert next_site("vtwo", "vthree", KNOWN.values()) == Site("vtwo", "v0")
+    assert next_site("vfour", "vthree", KNOWN.values()) == Site("vfour", "vthree")
+    assert next_site("vone", None, []) == Site("vone")
+
+
+@pytest.mark.parametrize(
+    ("model", "proved", "expected"),
+    [
+        ("vfour", "", "vthree"),  # nothing is known of proofs: what is served now
+        ("vfour", "three two", "vthree"),
+        ("vfour", "two one", "vtwo"),  # three is served but failed, or was killed
+        ("vthree", "three two", "v0"),  # the same again
+        ("vtwo", "three two", "vthree"),
+    ],
+)
+def test_what_was_served_before_is_what_was_proved_last(model: str, proved: str, expected: str) -> None:
+    live = deployment(3, proved, "animals-website-site-three")
+    assert served_before(model, revisions(live, SETS), KNOWN) == expected
+
+
+def test_nothing_was_served_before_the_first() -> None:
+    assert served_before("vone", Revisions(), {}) is None
+
+
+def test_the_website_is_asked_at_its_service_unless_told_otherwise() -> None:
+    inside = "http://animals-website.zoo.svc.cluster.local"
+    assert address("", "zoo") == address("http://127.0.0.1:5000", "zoo") == inside
+    assert address("https://zoo.example.org", "zoo") == "https://zoo.example.org"
+
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+def config_map(name: str, age: timedelta = timedelta(days=1), manager: str = "menagerie") -> Object:
+    created = (NOW - age).strftime("%Y-%m-%dT%H:%M:%SZ")
+    labels = dict(manifests.LABELS)
+    managed = [{"manager": manager}]
+    return {"metadata": {"name": name, "labels": labels, "managedFields": managed, "creationTimestamp": created}}
+
+
+def test_documents_nothing_refers_to_are_removed_and_no_others() -> None:
+    maps = [
+        config_map("animals-website-site-one"),  # an old ReplicaSet still has it
+        config_map("animals-website-site-old"),
+        config_map("animals-website-site-new", timedelta(minutes=5)),  # its Deployment may be on its way
+        config_map("animals-website-site-by-hand", manager="kubectl-create"),
+        config_map("something-else"),
+    ]
+    assert removal.unreferenced(maps, SETS, NOW) == ["animals-website-site-old"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "manager", "ours"),
+    [
+        (manifests.LABELS, "menagerie", True),
+        (manifests.LABELS, "kubectl", False),
+        ({"app.kubernetes.io/name": "animals-website"}, "menagerie", False),
+        (None, "menagerie", False),
+    ],
+)
+def test_ours_is_what_has_our_labels_and_our_field_manager(labels: Any, manager: str, ours: bool) -> None:
+    assert removal.is_ours({"metadata": {"labels": labels, "managedFields": [{"manager": manager}]}}) is ours

@@ -1,0 +1,183 @@
+"""A training that goes on from a checkpoint ends as if it had never stopped, wherever it stopped. On a tiny network."""
+
+from __future__ import annotations
+
+import copy
+import os
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+import menagerie_contract as contract
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from model_service import cycles, learner, resume
+from model_service.checkpoints import Checkpoint
+from model_service.dataset import Dataset
+from model_service.learner import Callback, Learner
+
+BATCHES, EPOCHS = 4, 3  # of training pictures in an epoch; in the last cycle
+
+
+class Memory:
+    """Checkpoints kept in memory: all of them."""
+
+    def __init__(self) -> None:
+        self.all: list[Checkpoint] = []
+
+    def save(self, checkpoint: Checkpoint, *, wait: bool = False) -> bool:
+        tensors = {name: tensor.detach().clone().contiguous() for name, tensor in checkpoint.tensors.items()}
+        self.all.append(Checkpoint(tensors, copy.deepcopy(checkpoint.facts)))
+        return True
+
+
+class Watch(Callback):  # type: ignore[misc]
+    """What the optimiser is given at each batch: its rates and momentum, the pictures, and one of chance's draws."""
+
+    order = 90
+
+    def __init__(self) -> None:
+        self.steps: list[Any] = []
+
+    def before_batch(self) -> None:
+        if self.training:
+            rates = [(hyper["lr"], hyper["mom"]) for hyper in self.opt.hypers]
+            self.steps.append((self.epoch, rates, self.xb[0].sum().item(), bytes(torch.get_rng_state().numpy())))
+
+
+@pytest.fixture(scope="module")
+def data() -> Dataset:
+    views = np.random.default_rng(0).integers(0, 256, (18, 32, 32, 3), dtype=np.uint8)
+    return Dataset(views, ["cat", "dog"] * 9, [f"{n:020x}" for n in range(18)])
+
+
+STEP = contract.Train(
+    run="r1", models="", result="", epochs=EPOCHS, image_size=32, batch_size=4, weights="none", validation=0.1
+)
+
+
+def small(data: Dataset) -> Learner:
+    """As `learner.build` makes one, but of a body and a head that take a millisecond, with all that has state or chance."""
+    learner.set_seed(STEP.seed)
+    body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten())
+    network = nn.Sequential(body, nn.Sequential(nn.Dropout(0.5), nn.Linear(16, 2))).to(
+        memory_format=torch.channels_last  # type: ignore[call-overload]
+    )
+    return Learner(
+        learner.loaders(data, STEP),
+        network,
+        loss_func=nn.CrossEntropyLoss(),
+        metrics=learner.accuracy,
+        splitter=lambda net: [list(net[0].parameters()), list(net[1].parameters())],
+    )
+
+
+def run(data: Dataset, weights: str, found: Checkpoint | None = None, *extra: Any) -> tuple[Any, ...]:
+    """Train on from `found`: the history, the weights, what each batch was given, and the checkpoints taken."""
+    learn, kept, watch = small(data), Memory(), Watch()
+    learn.add_cbs([watch, *extra])
+    history = cycles.fit(learn, STEP, weights, kept, copy.deepcopy(found))  # type: ignore[arg-type]
+    return history, learn.model.state_dict(), watch.steps, kept.all
+
+
+def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.parametrize("weights", ["none", "imagenet"])
+def test_it_ends_the_same_from_every_batch_of_every_cycle(
+    data: Dataset, weights: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """History, weights, and at each batch the rates, momentum, pictures and chance. With weights there are two cycles."""
+    monkeypatch.setattr(resume, "EVERY", 0.0)
+    history, trained, steps, taken = run(data, weights)
+    epochs = EPOCHS if weights == "none" else EPOCHS + 1
+    assert len(history) == epochs
+    assert len(steps) == epochs * BATCHES
+    assert len(taken) == epochs * (BATCHES + 1), "one a batch, and one as the epoch is done"
+    for checkpoint in taken:
+        again, ended, rest, _ = run(data, weights, checkpoint)
+        place = checkpoint.facts["place"]
+        assert again == history, place
+        assert same(ended, trained), place
+        done = len(place["rows"]) * BATCHES + place["batch"]
+        assert rest == steps[done:], place
+
+
+def test_no_two_batches_share_their_chance(data: Dataset) -> None:
+    _, _, steps, _ = run(data, "imagenet")
+    assert len({draw for *_, draw in steps}) == len(steps)
+    assert len({pictures for *_, pictures, _ in steps}) == len(steps)
+
+
+def test_within_an_epoch_they_are_taken_by_the_clock(data: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, _, _, taken = run(data, "none")
+    assert [c.facts["place"]["batch"] for c in taken] == [0] * EPOCHS, "ten minutes have not passed"
+    clock = iter(range(10_000))  # a second a look
+    monkeypatch.setattr(resume.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(resume, "EVERY", 3.0)
+    _, _, _, taken = run(data, "none")
+    assert len(taken) > EPOCHS
+    assert any(c.facts["place"]["batch"] for c in taken)
+
+
+class Terminate(Callback):  # type: ignore[misc]
+    """Sends this process SIGTERM while it is at a batch, as an evicted pod gets it."""
+
+    def __init__(self, epoch: int, batch: int, training: bool = True) -> None:
+        self.where = epoch, batch, training
+
+    def after_pred(self) -> None:
+        if (self.epoch, self.iter, self.training) == self.where:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.mark.parametrize("where", [(0, 0), (1, 2), (2, 3), (1, 0, False)], ids=["first", "mid", "last", "validation"])
+def test_asked_to_terminate_it_finishes_the_batch_and_loses_nothing(data: Dataset, where: Any) -> None:
+    history, trained, steps, _ = run(data, "none")
+    learn, kept = small(data), Memory()
+    learn.add_cb(Terminate(*where))
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as ended:
+        cycles.fit(learn, STEP, "none", kept)  # type: ignore[arg-type]
+    assert ended.value.code == 143
+    assert signal.getsignal(signal.SIGTERM) == before
+    place = kept.all[-1].facts["place"]
+    assert (place["epoch"], place["batch"]) == (where[0], where[1] + 1 if len(where) == 2 else BATCHES)
+    again, finished, rest, _ = run(data, "none", kept.all[-1])
+    assert again == history
+    assert same(finished, trained)
+    assert rest == steps[where[0] * BATCHES + place["batch"] :]
+
+
+def test_outside_of_the_main_thread_it_trains_without_heeding_signals(data: Dataset) -> None:
+    done: list[Any] = []
+    thread = threading.Thread(target=lambda: done.append(run(data, "none")[0]))
+    thread.start()
+    thread.join()
+    assert done == [run(data, "none")[0]]
+
+
+def test_from_its_end_nothing_is_trained(data: Dataset, caplog: pytest.LogCaptureFixture) -> None:
+    history, trained, _, taken = run(data, "none")
+    with caplog.at_level("INFO"):
+        again, ended, rest, _ = run(data, "none", taken[-1])
+    assert (again, rest) == (history, [])
+    assert same(ended, trained)
+    assert "going on from its end" in caplog.text
+
+
+def test_the_weights_of_a_resumed_training_are_not_fetched(
+    data: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fetched() -> None:
+        raise AssertionError("fetched")
+
+    monkeypatch.setattr(learner, "_imagenet_body", fetched)
+    step = contract.Train(run="r1", models="", result="", image_size=32, batch_size=4, weights="auto")
+    assert learner.build(data, step, "ResNet34_Weights.IMAGENET1K_V1")[1] == "ResNet34_Weights.IMAGENET1K_V1"
+    assert learner.build(data, step, "none")[1] == "none"

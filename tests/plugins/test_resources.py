@@ -1,0 +1,112 @@
+"""The table of resources and what may be laid over it; what Kubernetes is asked for in the end."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import menagerie_contract as contract
+import pytest
+from menagerie import resources
+from menagerie.launchers import pods
+from menagerie.resources import TABLE, Resources, ResourcesError, override
+
+PODS = "the Param pods"
+
+
+def test_every_step_that_runs_to_its_end_has_its_row() -> None:
+    assert set(TABLE) == {name for name, step in contract.STEPS.items() if issubclass(step, contract.Batch)}
+
+
+def test_the_steps_that_talk_to_the_cluster_have_another_account() -> None:
+    assert {step for step, row in TABLE.items() if row.service_account == "menagerie-deploy"} == {"deploy"}
+    assert {row.service_account for row in TABLE.values()} == {"menagerie-deploy", "menagerie-step"}
+    fields = {"models": "gs://m", "result": ""}
+    assert resources.row(contract.Doctor(**fields)) == "doctor"
+    assert resources.row(contract.Doctor(**fields, namespace="menagerie")) == "deploy"
+
+
+def test_what_is_named_is_changed_and_nothing_else() -> None:
+    changed = override(TABLE, {"train": {"cpu": 8, "memory": "32Gi", "gpus": 1}}, PODS)
+    assert changed["train"] == Resources(cpu="8", memory="32Gi", storage="10Gi", deadline=12 * 3600, gpus=1)
+    assert {step: row for step, row in changed.items() if step != "train"} == {
+        step: row for step, row in TABLE.items() if step != "train"
+    }
+    assert override(TABLE, {}, PODS) == TABLE
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ([], 'the Param pods is []; set it to an object such as {"train": {"cpu": "8"}}'),
+        ({"trian": {}}, "the Param pods names a step 'trian'; the steps are sort, predict, evaluate, train, "),
+        ({"train": 8}, "the Param pods.train is 8; set it to an object"),
+        ({"train": {"ram": "8Gi"}}, "the Param pods.train has a key 'ram'; the keys are cpu, memory, storage, "),
+        ({"train": {"memory": "much"}}, "the Param pods.train.memory is 'much'; set it to memory, such as 16Gi"),
+        ({"train": {"cpu": "0"}}, "the Param pods.train.cpu is '0'; set it to CPUs"),
+        ({"train": {"cpu": True}}, "the Param pods.train.cpu is True; set it to CPUs"),
+        ({"train": {"gpus": -1}}, "the Param pods.train.gpus is -1; set it to a number of GPUs"),
+        ({"train": {"deadline": 5}}, "the Param pods.train.deadline is 5; set it to whole seconds"),
+        ({"train": {"node_selector": {"a": 1}}}, "the Param pods.train.node_selector is {'a': 1}; set it to"),
+        ({"train": {"tolerations": [{"keys": "a"}]}}, "the Param pods.train.tolerations is [{'keys': 'a'}]; set it"),
+        ({"train": {"tolerations": ["a"]}}, "the Param pods.train.tolerations is ['a']; set it to a list"),
+        ({"train": {"service_account": ""}}, "the Param pods.train.service_account is ''; set it to the name"),
+        ({"sort": {"spot": True}}, "the Param pods.sort.spot is true; only predict and train may run on Spot nodes"),
+    ],
+)
+def test_what_cannot_be_is_refused_by_its_key(changes: object, said: str) -> None:
+    with pytest.raises(ResourcesError) as refusal:
+        override(TABLE, changes, PODS)
+    assert str(refusal.value).startswith(said)
+
+
+# The pod.
+
+
+def spec(step: str, **changes: Any) -> Any:
+    row = override(TABLE, {step: changes}, PODS)[step]
+    return pods.pod(step=step, image="i", argv=["train"], resources=row, labels={"a": "b"}, annotations={"c": "d"})
+
+
+def test_a_gpu_and_where_it_is() -> None:
+    pod = spec("train", gpus=2)
+    assert pod.spec.containers[0].resources.limits["nvidia.com/gpu"] == "2"
+    assert pod.spec.node_selector == {"cloud.google.com/gke-accelerator": "nvidia-l4"}
+    assert [one.key for one in pod.spec.tolerations] == ["nvidia.com/gpu"]
+    assert spec("train", gpus=2, gpu_type="").spec.node_selector == {}
+    assert "nvidia.com/gpu" not in spec("train").spec.containers[0].resources.limits
+
+
+def test_a_spot_node_is_asked_for_and_its_short_notice_known() -> None:
+    pod = spec("train", spot=True)
+    assert pod.spec.node_selector == {"cloud.google.com/gke-spot": "true"}
+    (toleration,) = pod.spec.tolerations
+    assert (toleration.key, toleration.value, toleration.effect) == ("cloud.google.com/gke-spot", "true", "NoSchedule")
+    assert pod.spec.termination_grace_period_seconds == pods.SPOT_GRACE
+    assert pod.metadata.annotations == {"c": "d"}  # Autopilot lets nothing hold a Spot node
+
+
+def test_only_training_must_not_be_moved() -> None:
+    key = "cluster-autoscaler.kubernetes.io/safe-to-evict"
+    assert [step for step in TABLE if key in spec(step).metadata.annotations] == ["train"]
+
+
+def test_only_what_needs_the_clusters_api_gets_a_token() -> None:
+    assert [step for step in TABLE if spec(step).spec.automount_service_account_token] == ["deploy"]
+
+
+def test_memory_is_limited_and_threads_are_as_many_as_cpus() -> None:
+    (container,) = spec("sort", cpu="1500m").spec.containers
+    assert container.resources.requests == {"cpu": "1500m", "memory": "4Gi", "ephemeral-storage": "5Gi"}
+    assert container.resources.limits == {"memory": "4Gi", "ephemeral-storage": "5Gi"}
+    assert {one.name: one.value for one in container.env}["OMP_NUM_THREADS"] == "1"
+
+
+def test_labels_are_safe_whatever_the_names() -> None:
+    found = pods.labels(dag="animals pipeline", run="r" * 80, step="train", attempt=2)
+    assert set(found) == {"app.kubernetes.io/managed-by"} | {
+        f"menagerie.dev/{n}" for n in ("dag", "run", "step", "try")
+    }
+    assert all(len(value) <= 63 and " " not in value for value in found.values())
+    assert (
+        found["menagerie.dev/run"] != pods.labels(dag="d", run="r" * 81, step="train", attempt=2)["menagerie.dev/run"]
+    )
