@@ -14,6 +14,10 @@ UV := $(or $(shell command -v uv 2>/dev/null),$(STATE)/uv/bin/uv)
 QUIET := $(shell test -t 2 || echo --quiet)
 # CPU wheels of torch, without CUDA's 4 GB: UV_TORCH_BACKEND=cpu make lock env (uv reads the variable)
 
+# each in the environment of what it tests
+MODEL_TESTS := tests/model_service tests/demo tests/build tests/infra tests/support/gcs tests/test_contract.py tests/test_readme.py
+AIRFLOW_TESTS := tests/plugins tests/dags tests/cluster tests/support/kubernetes tests/e2e
+
 .PHONY: help env demo demo-stop test check bench lock lock-cpu image clean
 
 help: ## this list
@@ -27,8 +31,8 @@ demo-stop: ## end what make demo started, and nothing else
 	@if test -x $(MODEL); then $(MODEL) -m demo stop; else echo "nothing of the demo is running"; fi
 
 test: env $(STATE)/chromium ## unit, integration, DAG, page and end-to-end tests, then ruff and mypy
-	OMP_WAIT_POLICY=PASSIVE $(MODEL) -m pytest tests/model_service tests/demo tests/test_contract.py tests/test_readme.py -n 2 --dist loadfile
-	$(AIRFLOW) -m pytest tests/plugins tests/dags tests/e2e
+	OMP_WAIT_POLICY=PASSIVE $(MODEL) -m pytest $(MODEL_TESTS) -n 2 --dist loadfile
+	OMP_WAIT_POLICY=PASSIVE $(AIRFLOW) -m pytest $(AIRFLOW_TESTS) -n 2 --dist loadfile
 	$(MAKE) --no-print-directory check
 
 check: env ## ruff (format and lint) and mypy

@@ -70,6 +70,14 @@ PARAMS = {
         title="Accuracy wanted",
         description="Below this, retraining is needed.",
     ),
+    "min_gain": Param(
+        0.0,
+        type="number",
+        minimum=-1,
+        maximum=1,
+        title="Gain wanted",
+        description="Accuracy on held-out pictures that a candidate must gain on the champion. Below 0: it may lose that.",
+    ),
     "max_bad": Param(
         0.2,
         type="number",
@@ -221,7 +229,10 @@ def animals_pipeline() -> None:
         task_id="train",
         trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS,
     )
-    judge = launch(contract.Judge(**step_fields("judge"), candidate=CANDIDATE, champion=CHAMPION), task_id="judge")
+    judge = launch(
+        contract.Judge(**step_fields("judge"), candidate=CANDIDATE, champion=CHAMPION, min_gain=param("min_gain")),
+        task_id="judge",
+    )
 
     @branch_task
     def after_judge(result: dict[str, Any]) -> str:

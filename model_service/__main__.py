@@ -5,11 +5,13 @@ from __future__ import annotations
 import importlib
 import json
 import logging
+import signal
 import sys
 import time
 import traceback
 from datetime import UTC, datetime
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 import menagerie_contract as contract
 
@@ -26,6 +28,7 @@ def main(argv: list[str]) -> int:
     except contract.ContractError as error:
         print(f"menagerie: {error}", file=sys.stderr)
         return 2
+    signal.signal(signal.SIGTERM, _stop)
     try:
         if isinstance(step, contract.Batch) and not (isinstance(step, contract.Doctor) and step.result == ""):
             return _run(step)
@@ -66,6 +69,11 @@ def _run(step: contract.Batch) -> int:
     remedy = f"\nremedy: {failure['remedy']}" if failure["remedy"] else ""
     log.error("%s failed: %s%s", step.name, failure["message"], remedy)
     return 1
+
+
+def _stop(number: int, _: FrameType | None) -> NoReturn:
+    """End in order when told to: the first process of a container ignores SIGTERM unless it says what it does."""
+    sys.exit(128 + number)
 
 
 def _function(step: contract.Step) -> Any:

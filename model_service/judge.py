@@ -43,9 +43,9 @@ def decide(score: Score, *, has_champion: bool, min_gain: float) -> tuple[bool, 
         f"{score.candidate / score.pictures:.1%} right against the champion's {score.champion / score.pictures:.1%} "
         f"on {score.pictures} held-out pictures (right alone: candidate {score.only_candidate}, champion {score.only_champion})"
     )
-    if gain > 0 and gain >= min_gain:
+    if gain >= min_gain and (gain > 0 or min_gain < 0):
         return True, f"the candidate wins: {facts}"
-    needed = f"a gain of at least {min_gain:.1%}" if min_gain > 0 else "more than the champion has"
+    needed = "more than the champion has" if min_gain == 0 else f"a gain of at least {min_gain:.1%}"
     return False, f"the champion stays: {facts}; needed is {needed}"
 
 

@@ -19,8 +19,7 @@ from model_service.dataset import Dataset
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # importing fastai warns of what only fastai can change
-    from fastai.vision.all import Callback as Callback  # these two for others to import from here, who would be warned
-    from fastai.vision.all import Learner as Learner
+    from fastai.vision.all import Callback as Callback  # for others to import from here, who would be warned
     from fastai.vision.all import (
         DataLoaders,
         IntToFloatTensor,
@@ -33,6 +32,7 @@ with warnings.catch_warnings():
         set_seed,
         vision_learner,
     )
+    from fastai.vision.all import Learner as Learner  # the same
 
 # ImageNet's statistics, which torchvision's weights expect.
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]

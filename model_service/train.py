@@ -60,6 +60,7 @@ def train(step: contract.Train) -> Outcome:
     registry.save(step.models, name, files, card)
     kept.clear()
     counts = {"pictures": len(data.labels), "classes": len(data.classes), "epochs": step.epochs, "weights": weights}
+    counts["resumed"] = found is not None
     message = f"candidate {name}: {last['accuracy']:.1%} right on the validation part"
     return Outcome(counts | metrics, {"version": name}, message)
 

@@ -123,7 +123,7 @@ class Judge(Batch):
     name: ClassVar[str] = "judge"
     candidate: str = arg("version of the candidate")
     champion: str = arg("version of the champion; empty when there is none", "")
-    min_gain: float = arg("accuracy the candidate must gain, as a fraction", 0.0, least=-1, most=1)
+    min_gain: float = arg("accuracy the candidate must gain, as a fraction; below 0: may lose", 0.0, least=-1, most=1)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,6 @@
 """A canary: some pods of the new model behind the website's Service for a while, asked and compared with the champion's.
 
-Only what the checks ask themselves is judged: the self test's pictures, and some held-out pictures of the newest batch. An
+Only what the checks ask themselves is judged: the self test's pictures, and some held-out pictures of the run's batch. An
 answer says which model gave it; a request without an answer could be either's, and counts against the canary.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import logging
 import math
+import random
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -27,7 +28,7 @@ from model_service.deploy.smoke import Refused
 from model_service.deploy.website import Answer, Website
 from model_service.selftest import Question
 from model_service.shards import read_shard
-from model_service.storage import name_in, open_store
+from model_service.storage import NotFound, name_in, open_store
 
 PACE = 0.2  # seconds between two questions
 LOOK = 5.0  # seconds between two looks at its pods
@@ -68,9 +69,9 @@ class Tally:
 
     @property
     def agreement(self) -> float:
-        """The share of the pictures answered by both on which they agree; 1 when there is none."""
+        """The share of the pictures answered by both on which they agree; 0 when there is none."""
         both = self.canary.keys() & self.champion.keys()
-        return sum(self.canary[p] == self.champion[p] for p in both) / len(both) if both else 1.0
+        return sum(self.canary[p] == self.champion[p] for p in both) / len(both) if both else 0.0
 
 
 def verdict(tally: Tally, step: contract.Deploy, *, final: bool) -> str:
@@ -113,8 +114,9 @@ def watch(
     until = time.monotonic() + step.canary_minutes * 60
     cluster.until = until + step.timeout
     tally, look = Tally(), time.monotonic() + LOOK
-    pictures = [(q.jpeg, q) for q in questions] + [(jpeg, None) for jpeg in held_out(step.models)]
-    for jpeg, question in itertools.cycle(pictures):
+    pictures: list[tuple[bytes, Question | None]] = [(q.jpeg, q) for q in questions]
+    pictures += [(jpeg, None) for jpeg in held_out(step.models, step.run)]
+    for jpeg, question in _shuffled(pictures):
         tally.count(website.predict(jpeg), jpeg, question, step)
         now = time.monotonic()
         if problem := verdict(tally, step, final=now >= until):
@@ -130,21 +132,22 @@ def watch(
     log.info("the canary did well: %d answers, %d failed, agreement %.0f %%", *_numbers(tally))
 
 
-def held_out(models: str) -> list[bytes]:
-    """Some held-out pictures of the newest finished batch, as packed; none when nothing is held out."""
+def _shuffled(pictures: list[tuple[bytes, Question | None]]) -> Iterator[tuple[bytes, Question | None]]:
+    """All of them again and again, each time in another order: a Service that deals in turn would ask in step."""
+    while True:
+        yield from random.sample(pictures, len(pictures))
+
+
+def held_out(models: str, run: str) -> list[bytes]:
+    """Some held-out pictures of the run's own batch, as packed; none when it has none."""
     store = open_store(models)
-    root = name_in(store, contract.batches(models)) + "/"
-    blobs = list(store.list(root))
-    finished = [b for b in blobs if b.name.endswith("/manifest.parquet")]
-    if not finished:
-        return []
-    batch = max(finished, key=lambda b: b.generation).name.removesuffix("manifest.parquet")
-    shard = next((b.name for b in blobs if b.name.startswith(f"{batch}holdout-")), None)
-    if shard is None:
-        return []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "holdout.tar"
-        store.download(shard, path)
+        try:
+            store.stat(name_in(store, contract.manifest(models, run)))  # a batch without one is not finished
+            store.download(name_in(store, contract.shard(models, run, "holdout", 0)), path)
+        except NotFound:
+            return []
         return [sample.jpeg for sample in itertools.islice(read_shard(path), HELD_OUT)]
 
 

@@ -12,13 +12,13 @@ import menagerie_contract as contract
 from model_service import registry
 from model_service.deploy import evidence, removal, rollout
 from model_service.deploy.cluster import Cluster
-from model_service.deploy.kubernetes import address, sites
+from model_service.deploy.documents import model_of, sites
+from model_service.deploy.kubernetes import address
 from model_service.deploy.revisions import Revisions, release
 from model_service.deploy.swap import go_back
 from model_service.deploy.website import Website
 from model_service.errors import StepError
 from model_service.results import Outcome
-from model_service.site import Site
 
 Object = dict[str, Any]
 log = logging.getLogger(__name__)
@@ -45,8 +45,8 @@ def status(cluster: Cluster, step: contract.Operate, there: Revisions) -> str:
     answer = Website(url).ready()
     assert there.deployment is not None
     rows = [
-        ("model", f"{_model(there.deployment, known)} ({'proved' if there.is_proved else 'not proved yet'})"),
-        ("back to", _model(there.before, known)),
+        ("serves", f"{model_of(there.deployment, known)} ({'proved' if there.is_proved else 'not proved yet'})"),
+        ("back to", model_of(there.before, known) if there.before else "nothing"),
         ("rollout", f"{rollout.judge(there.deployment, pods).line}{_condition(there.deployment)}"),
         ("scaling", _scaling(scaler)),
         ("url", f"{url}: {'serves ' + str(answer.body.get('model')) if answer.status == 200 else answer.why}"),
@@ -58,24 +58,17 @@ def status(cluster: Cluster, step: contract.Operate, there: Revisions) -> str:
 def _rollback(cluster: Cluster, step: contract.Operate, there: Revisions) -> Outcome:
     if there.before is None:
         raise StepError("there is nothing to go back to", remedy="Deploy the model you want: deploy --model=….")
+    assert there.deployment is not None
     known = sites(cluster)
-    model, back = _model(there.deployment, known), _model(there.before, known)
+    site = known.get(release(there.deployment).document)
     cluster.until = time.monotonic() + step.timeout
     taken = there.current["metadata"]["name"] if there.current else ""
     go_back(cluster, there, there.before, [name for name in there.proved if name != taken], cluster.until)
-    said = f"the website serves {back} again"
+    said = f"the website serves {model_of(there.before, known)} again"
     why = "an operator took it back"
-    if step.models and registry.withdraw(step.models, model, "deploy --rollback", why):
-        said += f"; model {model} is no longer the champion"
+    if step.models and site and registry.withdraw(step.models, site.version, "deploy --rollback", why):
+        said += f"; model {site.version} is no longer the champion"
     return _said(said)
-
-
-def _model(thing: Object | None, known: dict[str, Site]) -> str:
-    """The version that a Deployment or ReplicaSet serves."""
-    if thing is None:
-        return "nothing"
-    site = known.get(release(thing).document)
-    return site.version if site else "an unknown model"
 
 
 def _condition(deployment: Object) -> str:

@@ -23,5 +23,5 @@ MODULES = {
 @hookimpl
 def on_starting(component: Any) -> None:
     """Of a scheduler, DAG processor or triggerer; a task runner starts too, but to run one task."""
-    if hasattr(component, "job_type"):
+    if hasattr(type(component), "job_type"):
         importlib.import_module(MODULES[settings().launcher])

@@ -71,21 +71,21 @@ def test_the_same_again_is_proved_anew_and_changes_nothing(site: Website) -> Non
 
 
 def test_a_model_whose_answers_are_wrong_is_rolled_back(site: Website) -> None:
-    site.champion("odd", "v1")
-    before = site.document()
+    now, before = site.served(), site.document()
+    site.champion("odd", now)
     ran = site.deploy("odd")
     assert ran.code == 1
     assert "fails the self test of model odd" in ran.error
-    assert "the website went back to animals-website-" in ran.error
+    assert f"the website went back to model {now}" in ran.error
     assert "event Started" in ran.error
     assert site.document() == before
-    assert site.served() == "v1"
+    assert site.served() == now
     champion = site.champion()
     assert champion is not None
-    assert champion["version"] == "v1"
+    assert champion["version"] == now
     assert champion["withdrawn"]["version"] == "odd"
     site.champion("v1")
-    again = site.deploy("v1")  # nothing stands in the way of the next one: all fields are still deploy's
+    again = site.deploy(now)  # nothing stands in the way of the next one: all fields are still deploy's
     assert again.code == 0, again.log
 
 
@@ -126,6 +126,27 @@ def test_an_api_server_that_restarts_in_mid_rollout_is_waited_for(site: Website)
     site.scale(1)
 
 
+def test_an_api_server_that_stays_away_is_nothing_against_the_model_and_the_next_attempt_carries_on(
+    site: Website,
+) -> None:
+    cluster, now, before = site.fake, site.served(), site.document()
+    site.champion(other(now), now)
+    process, result = site.begin(other(now), timeout=3.0)
+    until(lambda: site.document() != before)
+    cluster.stop_api()
+    ran = ended(process, result)
+    cluster.start_api()
+    assert ran.code == 1
+    assert "the cluster's API does not" in ran.error
+    assert ran.result["error"]["retry"] is True
+    champion = site.champion()
+    assert champion is not None
+    assert champion["version"] == other(now)
+    again = site.deploy(other(now))
+    assert again.code == 0, again.log
+    assert again.result["outputs"]["previous"] == now
+
+
 def test_a_deployment_killed_between_apply_and_smoke_test_is_carried_on(site: Website) -> None:
     now, before = site.served(), site.document()
     process, _ = site.begin(other(now))
@@ -145,11 +166,18 @@ def test_status_shows_what_is_served_and_rollback_goes_back(site: Website) -> No
     site.champion(now, before)
     status = site.operate("--status")
     assert status.code == 0, status.log
-    for words in (f"{now} (proved)", f"back to  {before}", "1 of 1 pods", f"{site.url}: serves {now}", "POD", "READY"):
+    for words in (
+        f"serves   model {now} (proved)",
+        f"back to  model {before}",
+        "1 of 1 pods",
+        f"{site.url}: serves {now}",
+        "POD",
+        "READY",
+    ):
         assert words in status.log
     ran = site.operate("--rollback", f"--models={site.models}")
     assert ran.code == 0, ran.log
-    assert f"the website serves {before} again; model {now} is no longer the champion" in ran.log
+    assert f"the website serves model {before} again; model {now} is no longer the champion" in ran.log
     assert site.served() == before
     assert f"model {now} was withdrawn" in site.deploy(now).error
     site.champion("v1")
@@ -179,6 +207,16 @@ def test_a_field_that_somebody_else_set_is_not_taken_by_force(site: Website) -> 
     site.apps.patch_namespaced_deployment("animals-website", site.namespace, body, field_manager="kubectl-edit")
 
 
+def test_a_host_is_routed_in_the_way_asked_for_and_in_no_other(site: Website) -> None:
+    cluster, routes = site.fake, ("Gateway", "HTTPRoute", "Ingress", "ManagedCertificate")
+    for expose, made in (("gateway", routes[:2]), ("ingress", routes[2:])):
+        ran = site.deploy(site.served(), host="zoo.example.org", expose=expose)
+        assert ran.code == 0, ran.log
+        assert tuple(kind for kind in routes if cluster.objects(kind)) == made
+    assert site.deploy(site.served()).code == 0
+    assert not any(cluster.objects(kind) for kind in routes)
+
+
 def test_a_right_that_is_missing_is_named_before_anything_is_changed(site: Website) -> None:
     site.fake.refuse("PATCH", "/networkpolicies/", 403, "Forbidden")
     before = site.live()
@@ -187,6 +225,16 @@ def test_a_right_that_is_missing_is_named_before_anything_is_changed(site: Websi
     assert "verb patch on networkpolicies of networking.k8s.io" in ran.error
     assert "menagerie-deploy" in ran.result["error"]["remedy"]
     assert site.live().spec == before.spec
+
+
+def test_a_proved_version_that_fails_later_is_left_for_nothing_was_changed(site: Website) -> None:
+    before = site.live()
+    ran = site.deploy(site.served(), tolerance=0.0)
+    assert ran.code == 1
+    assert "fails the self test" in ran.error
+    assert "left as it is" in ran.result["error"]["remedy"]
+    assert ran.result["error"]["retry"] is True
+    assert site.live().metadata.generation == before.metadata.generation
 
 
 def test_a_canary_that_does_well_is_promoted(site: Website) -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import menagerie_contract as contract
 import pytest
 import yaml
@@ -28,13 +29,14 @@ from tests.plugins.google import replace_google
 from tests.support.cluster import Cluster
 from tests.support.faults import Fault
 
-# Airflow's API server runs in this process; its Google hook does not close the session with which it renews a token.
+# Airflow's API server runs in this process; its clients leave connections and log streams to the garbage collector.
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore:.*ClientSession:pytest.PytestUnraisableExceptionWarning"),
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 
-PARAMS = {"epochs": 2, "image_size": 32, "weights": "none", "retrain": "always"}
+PARAMS = {"image_size": 32, "weights": "none", "retrain": "always", "min_gain": -1.0}  # any candidate wins
 IMAGES = {name: f"europe-docker.pkg.dev/acme/menagerie/{name}@sha256:{'a' * 64}" for name in ("train", "serve")}
 
 
@@ -98,7 +100,6 @@ def coordinated(cluster: Cluster, buckets: Path, patch: pytest.MonkeyPatch) -> I
     try:
         yield
     finally:
-        patch.undo()
         settings.cache_clear()
 
 
@@ -121,44 +122,32 @@ def running(cluster: Cluster, step: str) -> bool:
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     root = tmp_path_factory.mktemp("pods")
-    with (
-        airflow() as patch,
-        Cluster(root, tls=True) as cluster,
-        coordinated(cluster, root / "buckets", pytest.MonkeyPatch()),
-    ):
-        assert patch
+    with airflow() as patch, Cluster(root, tls=True) as cluster, coordinated(cluster, root / "buckets", patch):
         cluster.apply(MANIFESTS / "rbac.yaml")
         site = cluster.service_url(contract.WEBSITE)
         pipeline = Pipeline(root / "buckets")
         champions, served = [], []
 
-        def run(seed: int) -> Run:
+        def run(seed: int, epochs: int) -> Run:
             pipeline.arrive(seed, root / f"batch-{seed}")
-            done = pipeline.run(**PARAMS)
+            done = pipeline.run(**PARAMS, epochs=epochs)
             champions.append(json.loads((pipeline.models / "resnet34/champion.json").read_text()))
             served.append(ready(site))
             return done
 
-        first = run(1)
+        first = run(1, epochs=1)
         with Load(site) as load:
-            evicted = cluster.fault(
-                "evict",
-                {"menagerie.dev/step": "train"},
-                at_line="epoch 1 of 2 done",
-                message="The node was low on resource: memory.",
-            )
+            evicted = cluster.fault("preempt", {"menagerie.dev/step": "train"}, at_line="epoch 1 of")
             restart = api_goes_away(cluster)
-            second = run(2)
+            second = run(2, epochs=2)
             restart.join()
             cluster.fault("crash", {"app.kubernetes.io/name": contract.WEBSITE}, new_template=True)
-            third = run(3)
+            third = run(3, epochs=1)
         yield Story(cluster, pipeline, first, second, third, champions, served, evicted, load)
 
 
 def ready(site: str) -> str:
     """The model that the website serves."""
-    import httpx
-
     found: str = httpx.get(f"{site}/readyz", timeout=10, trust_env=False).json()["model"]
     return found
 
@@ -197,9 +186,9 @@ def test_nothing_is_left_of_steps_that_went_well(story: Story) -> None:
 def test_an_evicted_training_goes_on_where_it_was(story: Story) -> None:
     assert len(story.evicted.hits) == 1
     (error,) = story.second.errors
-    assert "train was evicted from its node: The node was low on resource: memory." in error
+    assert "train was taken off its node" in error
     assert story.second.tasks["train"] == [("success", 2)]
-    assert story.second.result("train")["counts"]["resumed"] == 1
+    assert story.second.result("train")["counts"]["resumed"] is True
 
 
 def test_the_run_is_green_although_the_api_went_away(story: Story) -> None:
@@ -216,8 +205,6 @@ def test_the_website_serves_the_champion_of_the_second_run(story: Story) -> None
 
 
 def test_a_model_whose_website_crashes_is_taken_back(story: Story) -> None:
-    if "deploy" not in story.third.tasks or ("skipped", 0) in story.third.tasks["deploy"]:
-        pytest.fail("the third candidate did not win, so nothing was deployed: choose other seeds")
     assert story.third.state == "failed"
     assert "CrashLoopBackOff" in story.third.errors[-1]
     assert story.served[2] == story.served[1]

@@ -15,7 +15,7 @@ from model_service.deploy.canary import Tally, held_out, verdict
 from model_service.deploy.website import Answer, Website
 from model_service.selftest import Question
 from model_service.site import Site
-from tests.model_service.buckets import Buckets, make_buckets
+from tests.model_service.buckets import Buckets, local, make_buckets
 from tests.model_service.tiny_model import save_tiny_model
 from tests.model_service.websites import Place, make_place, running
 
@@ -62,12 +62,19 @@ def test_a_canary_that_disagrees_with_the_champion_too_often_is_not() -> None:
     assert verdict(tally, replace(STEP, canary_agreement=0.3), final=True) == ""
 
 
+def test_a_canary_and_a_champion_that_never_saw_the_same_picture_cannot_be_compared() -> None:
+    tally = tallied(answer("v2"), answer("v2"), answer("v1"), answer("v1"))
+    assert "agrees with the champion on 0%" in verdict(tally, STEP, final=True)
+    assert verdict(tally, replace(STEP, canary_agreement=0.0), final=True) == ""
+
+
 def test_too_many_failures_end_the_watch_early_but_one_alone_does_not() -> None:
     one = tallied(answer("v2"), FAILED)
     assert verdict(one, STEP, final=False) == ""
     assert verdict(one, STEP, final=True) == "1 of its 2 answers failed: HTTP 500"
     assert "3 of its 20 answers failed" in verdict(tallied(*[answer("v2")] * 17, *[FAILED] * 3), STEP, final=False)
-    assert verdict(tallied(*[answer("v2")] * 19, FAILED), STEP, final=True) == ""
+    few = tallied(answer("v1"), *[answer("v2")] * 19, FAILED)
+    assert verdict(few, STEP, final=True) == ""
 
 
 def test_another_answer_than_the_self_tests_is_a_failure_of_the_canary_only() -> None:
@@ -134,15 +141,12 @@ def test_answers_that_take_too_long_are_refused(place: Place, website: Website) 
         smoke.prove(website, step, selftest.load(place.models, "v1"))
 
 
-def test_agreement_is_measured_on_the_newest_batchs_held_out_pictures(tmp_path: Path) -> None:
+def test_agreement_is_also_measured_on_the_batchs_held_out_pictures(tmp_path: Path) -> None:
     buckets: Buckets = make_buckets(tmp_path)
-    assert held_out(buckets.models) == []
+    assert held_out(buckets.models, "r1") == []
     buckets.put_squares(4)
-    buckets.sorted("r9", holdout=0.5)
-    first = held_out(buckets.models)
-    assert first
-    buckets.put_squares(4, first=10)
-    buckets.sorted("r1", holdout=0.5)  # newer, though its name sorts first
-    second = held_out(buckets.models)
-    assert second
-    assert not set(first) & set(second)
+    packed = buckets.sorted("r1", holdout=0.5)["splits"]["holdout"]
+    assert len(held_out(buckets.models, "r1")) == packed > 0
+    assert held_out(buckets.models, "r2") == []
+    local(contract.manifest(buckets.models, "r1")).unlink()
+    assert held_out(buckets.models, "r1") == []  # not finished

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from model_service.deploy import manifests, removal, rollout
-from model_service.deploy.kubernetes import address, next_site, served_before
+from model_service.deploy.documents import next_site, served_before
+from model_service.deploy.kubernetes import address
 from model_service.deploy.revisions import PROVED, REVISION, Release, Revisions, going_back, noting, release, revisions
 from model_service.site import Site
 
@@ -102,6 +104,55 @@ def test_a_pod_without_a_node_is_waited_for_and_said_so() -> None:
 def test_a_quota_that_forbids_pods_is_said() -> None:
     full = {"type": "ReplicaFailure", "status": "True", "reason": "FailedCreate", "message": "exceeded quota"}
     assert "FailedCreate: exceeded quota" in rollout.judge(deployment(conditions=[full]), []).line
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rollout, "POLL", 0.01)
+    monkeypatch.setattr(rollout, "PATIENCE", 0.2)
+
+
+def going(monkeypatch: pytest.MonkeyPatch, *steps: rollout.Progress) -> None:
+    """A rollout that goes through these steps, and stays at the last."""
+    left = list(steps)
+    monkeypatch.setattr(rollout, "see", lambda *_: left.pop(0) if len(left) > 1 else left[0])
+
+
+def wait(seconds: float = 5.0) -> None:
+    rollout.wait(None, "animals-website", Release("", ""), time.monotonic() + seconds)  # type: ignore[arg-type]
+
+
+BACK_OFF = rollout.Progress("1 of 2", trouble="pod p: ImagePullBackOff")
+DONE = rollout.Progress("2 of 2", done=True)
+
+
+def test_a_trouble_that_passes_is_waited_out(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    going(monkeypatch, BACK_OFF, BACK_OFF, rollout.Progress("1 of 2"), BACK_OFF, DONE)
+    wait()
+
+
+def test_a_trouble_that_stays_is_not(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    going(monkeypatch, BACK_OFF)
+    with pytest.raises(rollout.Failed, match="pod p: ImagePullBackOff"):
+        wait()
+
+
+def test_a_rollout_that_does_not_end_in_time_says_where_it_stands(quick: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    going(monkeypatch, rollout.Progress("1 of 2"))
+    with pytest.raises(rollout.Failed, match="did not end in time: 1 of 2"):
+        wait(0.1)
+
+
+def test_the_log_says_what_changes_and_is_not_silent_for_long(
+    quick: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(rollout, "ALOUD", 0.05)
+    first = rollout.Progress("1 of 2")
+    going(monkeypatch, *[first] * 15, DONE)
+    with caplog.at_level("INFO"):
+        wait()
+    assert 2 <= caplog.messages.count("animals-website: 1 of 2") <= 6
+    assert caplog.messages[-1] == "animals-website: 2 of 2"
 
 
 def test_only_the_deployments_own_replicasets_count() -> None:

@@ -29,7 +29,7 @@ def _free_port() -> int:
 SITE_URL = f"http://127.0.0.1:{_free_port()}"
 
 for name in list(os.environ):
-    if name.startswith(("AIRFLOW", "MENAGERIE_")):
+    if name.startswith(("AIRFLOW", "MENAGERIE_")) and not name.startswith("MENAGERIE_TEST_"):
         del os.environ[name]
 os.environ |= {
     "AIRFLOW_HOME": str(HOME),

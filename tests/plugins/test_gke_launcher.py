@@ -5,27 +5,23 @@ Of the way to GKE only Google's own API is replaced: the cluster's address and t
 
 from __future__ import annotations
 
-import base64
 import contextlib
+import gc
 import json
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, TaskDeferred
-from airflow.providers.google.cloud.hooks.kubernetes_engine import GKEHook
-from airflow.providers.google.common.hooks.base_google import GoogleBaseHook
-from google.auth.credentials import Credentials
 from menagerie.launchers import pod_step, pods, reap, symptoms, visits
 from menagerie.settings import settings
 
+from tests.plugins.google import replace_google
 from tests.plugins.pod_tasks import PodTask, in_task
 from tests.support.cluster import Cluster
 
@@ -34,19 +30,11 @@ SERVE = "europe-docker.pkg.dev/acme/menagerie/serve@sha256:" + "b" * 64
 Make = Callable[..., PodTask]
 
 
-class Token(Credentials):  # type: ignore[misc, no-untyped-call]
-    """A credential of Google's that needs no Google."""
-
-    def __init__(self, token: str) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.token = token
-
-    def refresh(self, request: object) -> None:
-        self.expiry = datetime.now() + timedelta(hours=1)
-
-
-# Airflow's Google hook does not close the session with which it renews a token in the triggerer.
-pytestmark = pytest.mark.filterwarnings("ignore:.*ClientSession:pytest.PytestUnraisableExceptionWarning")
+# Airflow's clients leave connections, log streams and the session that renews a token to the garbage collector.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 one = pytest.mark.parametrize("cluster", ["kubernetes"], indirect=True)
 few = pytest.mark.parametrize("cluster", ["kubernetes", "gke, deferred"], indirect=True)  # where that says enough
 
@@ -60,6 +48,7 @@ def clusters(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Clu
                 meta = {"name": account, "namespace": "menagerie"}
                 cluster.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta})
         yield {"kubernetes": plain, "gke": google}
+    gc.collect()  # so that no later test is blamed
 
 
 @pytest.fixture(params=["kubernetes", "kubernetes, deferred", "gke", "gke, deferred"])
@@ -83,12 +72,7 @@ def cluster(
     } | {f"AIRFLOW_CONN_{name}_DEFAULT": json.dumps(value) for name, value in connections.items()}
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    endpoint = SimpleNamespace(private_endpoint=f"127.0.0.1:{cluster.api.port}")
-    authority = SimpleNamespace(cluster_ca_certificate=base64.b64encode(cluster.ca).decode())
-    answer = SimpleNamespace(private_cluster_config=endpoint, master_auth=authority)
-    monkeypatch.setattr(GKEHook, "get_cluster", lambda self, name, project_id: answer)
-    google = Token(cluster.token), "acme"
-    monkeypatch.setattr(GoogleBaseHook, "get_credentials_and_project_id", lambda self: google)
+    replace_google(monkeypatch, cluster, cluster.token)
     monkeypatch.setattr(pod_step, "LOOK", 0.1)
     monkeypatch.setattr(visits, "PAUSE", 0.2)
     settings.cache_clear()
@@ -467,7 +451,7 @@ def a_pod(task: PodTask, run: str) -> None:
     container = {"name": "base", "image": DIGEST, "command": ["sleep", "600"]}
     labels = pods.labels(dag="animals_pipeline", run=run, step="predict", attempt=1)
     meta = {"name": f"left-{run}", "namespace": "menagerie", "labels": labels}
-    spec = {"containers": [container], "restartPolicy": "Never", "terminationGracePeriodSeconds": 0}
+    spec = {"containers": [container], "restartPolicy": "Never", "terminationGracePeriodSeconds": 5}
     task.cluster.apply({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec})
 
 
@@ -486,3 +470,4 @@ def test_the_reaper_leaves_of_its_run_only_what_failed(make: Make) -> None:
     assert len(task.cluster.pods(f"menagerie.dev/run={other}")) == 1
     task.run = other
     assert in_task(reaper, lambda: reaper.execute(task.context(1))) == 1
+    task.cluster.wait(lambda: task.pods() == [])

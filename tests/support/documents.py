@@ -32,6 +32,8 @@ def deployment(text: str = "one", replicas: int = 2, **spec: Any) -> Json:
         "args": ["0.0.0.0:5000", text],
         "ports": [{"name": "http", "containerPort": 5000}],
         "readinessProbe": probe,
+        # for connections that were on their way when the pod left the endpoints
+        "lifecycle": {"preStop": {"sleep": {"seconds": 1}}},
     }
     rolling = {"maxUnavailable": 0, "maxSurge": 1}
     return {

@@ -149,9 +149,7 @@ def test_history_is_kept_up_to_its_limit(cluster: Cluster, serving: str) -> None
 
 
 def test_deleting_a_deployment_deletes_what_it_owns(cluster: Cluster, apps: Any) -> None:
-    wanted = deployment()
-    wanted["spec"]["template"]["spec"]["containers"][0]["lifecycle"] = {"preStop": {"sleep": {"seconds": 1}}}
-    cluster.apply(wanted, service())
+    cluster.apply(deployment(), service())
     cluster.wait(lambda: is_done(cluster))
     apps.delete_namespaced_deployment("site", "menagerie", propagation_policy="Foreground")
     assert site(cluster)["metadata"]["finalizers"] == ["foregroundDeletion"]

@@ -62,6 +62,10 @@ class GcsServer:
     def operations(self) -> Counter[str]:
         return Counter(call.operation for call in self.calls)
 
+    def connections(self) -> int:
+        """How many are open."""
+        return len(self._connections)
+
     def forget(self) -> None:
         """No more faults; an empty log."""
         self.faults, self.calls = [], []
