@@ -16,7 +16,7 @@ QUIET := $(shell test -t 2 || echo --quiet)
 
 # each in the environment of what it tests
 MODEL_TESTS := tests/model_service tests/demo tests/build tests/infra tests/support/gcs tests/test_contract.py tests/test_readme.py
-AIRFLOW_TESTS := tests/plugins tests/dags tests/cluster tests/support/kubernetes tests/e2e
+AIRFLOW_TESTS := tests/plugins tests/dags tests/cluster tests/support/k8s tests/e2e
 
 .PHONY: help env demo demo-stop test check bench lock lock-cpu image clean
 

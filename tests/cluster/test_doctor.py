@@ -17,7 +17,7 @@ from menagerie import checkup
 from menagerie.settings import read
 
 from tests.plugins.airflow_home import MODEL_PYTHON, REPO
-from tests.support.cluster import Cluster
+from tests.support.k8s.cluster import Cluster
 
 RBAC = REPO / "model_service/deploy/manifests/rbac.yaml"
 TRAIN, SERVE = (f"example/{target}@sha256:{'0' * 64}" for target in ("train", "serve"))

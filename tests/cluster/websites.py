@@ -28,7 +28,7 @@ import yaml
 from kubernetes import client, config
 from kubernetes.client import ApiException
 
-from tests.support.cluster import Cluster
+from tests.support.k8s.cluster import Cluster
 
 REPO = Path(__file__).parents[2]
 PYTHON = REPO / ".menagerie/venv/model/bin/python"

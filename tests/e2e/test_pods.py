@@ -26,8 +26,8 @@ from tests.cluster.websites import MANIFESTS, Load
 from tests.e2e.pipeline import Pipeline, Run, airflow
 from tests.plugins.airflow_home import REPO
 from tests.plugins.google import replace_google
-from tests.support.cluster import Cluster
-from tests.support.faults import Fault
+from tests.support.k8s.cluster import Cluster
+from tests.support.k8s.faults import Fault
 
 # Airflow's API server runs in this process; its clients leave connections and log streams to the garbage collector.
 pytestmark = [

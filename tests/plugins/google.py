@@ -11,7 +11,7 @@ from airflow.providers.google.cloud.hooks.kubernetes_engine import GKEHook
 from airflow.providers.google.common.hooks.base_google import GoogleBaseHook
 from google.auth.credentials import Credentials
 
-from tests.support.cluster import Cluster
+from tests.support.k8s.cluster import Cluster
 
 
 class Token(Credentials):  # type: ignore[misc, no-untyped-call]

@@ -20,7 +20,7 @@ from airflow.sdk.bases.operator import ExecutorSafeguard
 from airflow.serialization.serialized_objects import BaseSerialization
 from menagerie.launchers import launch
 
-from tests.support.cluster import Cluster
+from tests.support.k8s.cluster import Cluster
 
 PRELUDE = """\
 import json, os, sys, time

@@ -23,7 +23,7 @@ from menagerie.settings import settings
 
 from tests.plugins.google import replace_google
 from tests.plugins.pod_tasks import PodTask, in_task
-from tests.support.cluster import Cluster
+from tests.support.k8s.cluster import Cluster
 
 DIGEST = "europe-docker.pkg.dev/acme/menagerie/train@sha256:" + "a" * 64
 SERVE = "europe-docker.pkg.dev/acme/menagerie/serve@sha256:" + "b" * 64
