@@ -77,7 +77,7 @@ def test_no_module_comes_from_elsewhere() -> None:
     assert not any("module" in parsed(path) for path in FILES)
 
 
-@pytest.mark.parametrize("name", variables())
+@pytest.mark.parametrize("name", sorted(variables()))
 def test_every_variable_says_what_it_is(name: str) -> None:
     variable = variables()[name]
 
@@ -85,14 +85,14 @@ def test_every_variable_says_what_it_is(name: str) -> None:
     assert len(bare(variable["description"])) > 20
 
 
-@pytest.mark.parametrize("name", variables())
+@pytest.mark.parametrize("name", sorted(variables()))
 def test_every_variable_is_used(name: str) -> None:
     elsewhere = "\n".join(uncommented(path) for path in FILES if path.name != "variables.tf")
 
     assert re.search(rf"\bvar\.{name}\b", elsewhere)
 
 
-@pytest.mark.parametrize("name", local_names())
+@pytest.mark.parametrize("name", sorted(local_names()))
 def test_every_local_is_used(name: str) -> None:
     assert re.search(rf"\blocal\.{name}\b", TEXT)
 
