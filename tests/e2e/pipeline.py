@@ -23,6 +23,8 @@ from airflow.models.dagbag import DagBag
 from airflow.models.xcom import XComModel
 from airflow.sdk.execution_time import supervisor
 from airflow.utils.session import create_session
+from menagerie import documents
+from menagerie.settings import settings
 from sqlalchemy import select
 
 from tests.plugins.airflow_home import MODEL_PYTHON, REPO
@@ -35,7 +37,6 @@ class Run:
     name: str
     state: str
     seconds: float
-    models: Path
     tasks: dict[str, list[tuple[str, int]]] = field(
         default_factory=dict
     )  # state and tries of each of a task's instances
@@ -46,8 +47,9 @@ class Run:
         return {task for task, instances in self.tasks.items() if {found for found, _ in instances} == {state}}
 
     def result(self, step: str) -> dict[str, Any]:
-        document: dict[str, Any] = json.loads((self.models / f"runs/{self.name}/{step}.json").read_text())
-        return document
+        found = documents.read(contract.result(settings().bucket("animals_models"), self.name, step))
+        assert found is not None
+        return found
 
 
 class Errors:
@@ -59,6 +61,22 @@ class Errors:
     @hookimpl
     def on_task_instance_failed(self, error: object) -> None:
         self.heard.append(str(error))
+
+
+def run(dag: Any, **params: Any) -> Run:
+    """Run a DAG to its end."""
+    errors = Errors()
+    get_listener_manager().add_listener(errors)
+    begun = time.monotonic()
+    done = dag.test(run_conf=params)
+    found = Run(contract.run_name(done.run_id), str(done.state), time.monotonic() - begun, errors=errors.heard)
+    get_listener_manager().pm.unregister(errors)
+    for instance in done.get_task_instances():
+        found.tasks.setdefault(instance.task_id, []).append((str(instance.state), instance.try_number))
+    with create_session() as session:
+        for said in session.scalars(select(XComModel).where(XComModel.run_id == done.run_id)):
+            found.said[said.task_id] = XComModel.deserialize_value(said)
+    return found
 
 
 class Pipeline:
@@ -77,19 +95,7 @@ class Pipeline:
         shutil.copytree(folder, self.buckets / "animals_all", dirs_exist_ok=True)
 
     def run(self, **params: Any) -> Run:
-        errors = Errors()
-        get_listener_manager().add_listener(errors)
-        begun = time.monotonic()
-        done = self.dag.test(run_conf=params)
-        name, seconds = contract.run_name(done.run_id), time.monotonic() - begun
-        run = Run(name, str(done.state), seconds, self.models, errors=errors.heard)
-        get_listener_manager().pm.unregister(errors)
-        for instance in done.get_task_instances():
-            run.tasks.setdefault(instance.task_id, []).append((str(instance.state), instance.try_number))
-        with create_session() as session:
-            for said in session.scalars(select(XComModel).where(XComModel.run_id == done.run_id)):
-                run.said[said.task_id] = XComModel.deserialize_value(said)
-        return run
+        return run(self.dag, **params)
 
     def champion(self) -> str:
         version: str = json.loads((self.models / "resnet34/champion.json").read_text())["version"]
