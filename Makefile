@@ -38,7 +38,7 @@ test: env $(STATE)/chromium ## unit, integration, DAG, page and end-to-end tests
 check: env ## ruff (format and lint) and mypy
 	$(MODEL) -m ruff format --check .
 	$(MODEL) -m ruff check .
-	$(MODEL) -m mypy model_service demo plugins/menagerie_contract.py
+	$(MODEL) -m mypy model_service demo infra/build plugins/menagerie_contract.py
 	$(AIRFLOW) -m mypy dags plugins
 
 bench: env ## measure a claim: make bench NAME=parse

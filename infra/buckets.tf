@@ -65,6 +65,36 @@ resource "google_storage_bucket" "data" {
     }
   }
 
+  dynamic "lifecycle_rule" { # checkpoints: 250 MB each, of no use once the model is whole; a training lasts two weeks at most
+    for_each = each.key == "animals_models" ? [15] : []
+    content {
+      condition {
+        age            = lifecycle_rule.value
+        matches_prefix = ["runs/"]
+        matches_suffix = [".safetensors"]
+        with_state     = "LIVE"
+      }
+      action {
+        type = "Delete"
+      }
+    }
+  }
+
+  dynamic "lifecycle_rule" { # and those that were deleted
+    for_each = each.key == "animals_models" ? [1] : []
+    content {
+      condition {
+        days_since_noncurrent_time = lifecycle_rule.value
+        matches_prefix             = ["runs/"]
+        matches_suffix             = [".safetensors"]
+        with_state                 = "ARCHIVED"
+      }
+      action {
+        type = "Delete"
+      }
+    }
+  }
+
   depends_on = [google_project_service.api]
 }
 

@@ -27,7 +27,9 @@ from tests.model_service.buckets import Buckets, local, make_buckets, read_json,
         (100, 0, 100, True, 0.0, False, "the champion stays"),
         (100, 84, 80, True, 0.05, False, "needed is a gain of at least 5.0%"),
         (100, 86, 80, True, 0.05, True, "the candidate wins"),
-        (100, 80, 80, True, -1.0, False, "the champion stays"),
+        (100, 80, 80, True, -1.0, True, "the candidate wins"),
+        (100, 70, 80, True, -0.1, True, "the candidate wins"),
+        (100, 69, 80, True, -0.1, False, "needed is a gain of at least -10.0%"),
     ],
 )
 def test_the_decision(

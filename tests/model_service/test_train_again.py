@@ -198,6 +198,7 @@ def test_killed_in_the_head_s_cycle_and_evicted_in_the_next_it_ends_with_the_ver
     assert checkpoints(buckets, "cut") == []
 
     results = [read_json(step(run).result) for run in ("whole", "cut")]
+    assert [result["counts"].pop("resumed") for result in results] == [False, True]
     assert results[0]["counts"] == results[1]["counts"]
     models = [local(contract.model(buckets.models, result["outputs"]["version"])) for result in results]
     for name in ("model.safetensors", "model.onnx", "selftest.tar", "history.csv"):

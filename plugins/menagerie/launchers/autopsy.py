@@ -25,8 +25,10 @@ def events(client: CoreV1Api, name: str, namespace: str) -> list[k8s.CoreV1Event
     return found
 
 
-def error(client: CoreV1Api, pod: k8s.V1Pod | None, step: str, resources: Resources, why: str = "") -> AirflowException:
-    """Of a step whose pod left no result. `why`: what is known already."""
+def error(
+    client: CoreV1Api, pod: k8s.V1Pod | None, step: str, row: str, resources: Resources, why: str = ""
+) -> AirflowException:
+    """Of a step whose pod left no result. `row`: of the table of resources. `why`: what is known already."""
     lines: list[str] = []
     said: list[str] = []
     remedy = ""
@@ -42,7 +44,7 @@ def error(client: CoreV1Api, pod: k8s.V1Pod | None, step: str, resources: Resour
         lines = tail(client, pod)
     if not why:
         why, kind = symptoms.ended(pod, resources.deadline)
-        remedy = more(step, kind, resources)
+        remedy = more(row, kind, resources)
     return AirflowException(_text(f"{step} {why}", said, lines if pod is not None else None, remedy))
 
 
@@ -59,12 +61,12 @@ def tail(client: CoreV1Api, pod: k8s.V1Pod) -> list[str]:
     return text.splitlines()[-QUOTED:]
 
 
-def more(step: str, kind: str, resources: Resources) -> str:
+def more(row: str, kind: str, resources: Resources) -> str:
     """How to give a step more memory, storage or time."""
     if not kind:
         return ""
     now: Any = getattr(resources, kind)
-    change = f'{{"{step}": {{"{kind}": {_doubled(now)}}}}}'
+    change = f'{{"{row}": {{"{kind}": {_doubled(now)}}}}}'
     return f"give it more {kind} than {now}: {change} as the Param pods for one run, in MENAGERIE_PODS for every run"
 
 

@@ -158,7 +158,7 @@ class PodStep(PodCare):
             failure = (
                 failures.told(self._step.name, result)
                 if result is not None
-                else autopsy.error(self.client, pod, self._step.name, self._resources, why)
+                else autopsy.error(self.client, pod, self._step.name, self._row, self._resources, why)
             )
             self._part(succeeded=False)
             raise failure from fault
