@@ -172,6 +172,7 @@ def test_the_form_can_be_sent_as_it_stands(pipeline: Any) -> None:
         "deploy": True,
         "weights": "auto",
         "min_accuracy": 0.95,
+        "min_gain": 0.0,
         "max_bad": 0.2,
     }
 

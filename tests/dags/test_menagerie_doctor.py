@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,9 +14,8 @@ import menagerie_contract as contract
 import pytest
 from airflow.models.dagbag import DagBag
 from airflow.providers.common.compat.sdk import TriggerRule
-from airflow.sdk.execution_time import supervisor
-from airflow.utils.db import initdb
 
+from tests.e2e.pipeline import airflow
 from tests.plugins.airflow_home import BUCKETS, REPO, SITE_URL
 
 # Airflow's API server runs in this process: what its libraries will drop one day is none of our warnings.
@@ -111,17 +108,12 @@ def test_with_pods_each_image_and_account_has_a_look() -> None:
 
 @pytest.fixture(scope="module")
 def buckets() -> Iterator[None]:
-    initdb()
-    for name in NAMES:
-        (BUCKETS / name).mkdir(parents=True)
-    before = signal.getsignal(signal.SIGTERM)  # dag.test puts its own in place
-    with pytest.MonkeyPatch.context() as patch:
-        # dag.test builds its API server anew for each task, which takes 1.6 s: one for all of them does as well.
-        patch.setattr(supervisor, "in_process_api_server", functools.cache(supervisor.in_process_api_server))
+    with airflow():
+        for name in NAMES:
+            (BUCKETS / name).mkdir(parents=True)
         try:
             yield
         finally:
-            signal.signal(signal.SIGTERM, before)
             shutil.rmtree(BUCKETS)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -76,6 +77,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
             yield Story(bootstrap, second, nothing_new, killer.killed, [*champions, pipeline.champion()])
     finally:
         end_website()
+        shutil.rmtree(BUCKETS, ignore_errors=True)
 
 
 def end_website() -> None:
