@@ -37,7 +37,7 @@ def undo(cluster: Cluster, step: contract.Deploy, ours: Release, first: bool, er
         reached = there.deployment is not None and release(there.deployment) == ours
         if not reached and not isinstance(error, Aborted):
             return error  # nothing was changed yet
-        told = evidence(cluster, rollout.pods_of(cluster, there.current)) if reached else ""
+        told = evidence(cluster, rollout.pods_of(cluster, there.current)).removeprefix(f"{error}\n") if reached else ""
         if reached and there.is_proved:
             remedy = "It was left as it is, for it passed its self test before and was not changed now. See its log."
             return StepError(f"{error}\n{told}", remedy=remedy, retry=True)
