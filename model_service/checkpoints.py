@@ -106,12 +106,16 @@ class Checkpoints:
                 if hashlib.file_digest(stream, "sha256").hexdigest() != digest:
                     raise _NotOurs("it is damaged: its sha256 differs")
             with safe_open(path, "pt") as file:
-                about, names = json.loads((file.metadata() or {}).get(_ABOUT, "{}")), file.keys()
-                origin = about.get("origin", {})
+                names = file.keys()
+                try:
+                    about = json.loads((file.metadata() or {})[_ABOUT])
+                    origin, facts = dict(about["origin"]), dict(about["facts"])
+                except (ValueError, KeyError, TypeError) as error:
+                    raise _NotOurs(f"it is not one of ours: {error!r}") from None
                 if differ := sorted(k for k in origin | self._origin if origin.get(k) != self._origin.get(k)):
                     text = "; ".join(f"{k} was {origin.get(k)}, is {self._origin.get(k)}" for k in differ)
                     raise _NotOurs(f"it is of another training: {text}")
-                return Checkpoint({name: file.get_tensor(name) for name in names}, about["facts"])
+                return Checkpoint({name: file.get_tensor(name) for name in names}, facts)
 
     def _write(self, number: int, tensors: dict[str, torch.Tensor], about: str) -> bool:
         """Whether it is whole. A failure does not end the training, which may yet need no checkpoint."""

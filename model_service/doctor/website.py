@@ -22,6 +22,8 @@ STORAGE = "https://storage.googleapis.com"
 
 def examine(url: str, models: str) -> Finding:
     """Is it up, and is its model the champion? Raises StoreError when the champion cannot be read."""
+    if not url.startswith(("http://", "https://")):
+        return Finding("failed", f"{url} is no address of a website", "Give an address such as http://127.0.0.1:5000.")
     pointer, _ = registry.champion(models)
     champion = pointer["version"] if pointer else None
     try:

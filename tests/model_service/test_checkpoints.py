@@ -231,9 +231,12 @@ def test_nothing_is_ever_unpickled(models: str, caplog: pytest.LogCaptureFixture
     assert caplog.text.count("is ignored") == 2
 
 
-def test_a_safetensors_file_of_somebody_else_is_ignored(models: str, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("about", [None, {"menagerie": "{"}, {"menagerie": "[]"}, {"menagerie": '{"origin": 1}'}])
+def test_a_safetensors_file_of_somebody_else_is_ignored(
+    models: str, caplog: pytest.LogCaptureFixture, about: dict[str, str] | None
+) -> None:
     from safetensors.torch import save
 
-    put(models, 1, save({"weights": torch.zeros(1)}))
+    put(models, 1, save({"weights": torch.zeros(1)}, about))
     assert again(models) is None
-    assert "it is of another training" in caplog.text
+    assert "it is not one of ours" in caplog.text

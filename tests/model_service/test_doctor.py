@@ -385,6 +385,12 @@ def test_the_real_website_before_its_first_model(buckets: Buckets) -> None:
     assert "deploy=true" in finding.remedy
 
 
+def test_a_website_has_an_address_of_the_web(buckets: Buckets) -> None:
+    finding = website.examine("ftp://127.0.0.1", buckets.models)
+    assert finding.state == "failed"
+    assert "http://" in finding.remedy
+
+
 @pytest.mark.parametrize(
     ("status", "body", "state", "said"),
     [
