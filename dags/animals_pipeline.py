@@ -178,7 +178,7 @@ def animals_pipeline() -> None:
     @python_task
     def champion(run_id: str) -> str | None:
         """The version in use when the run began: predicted with, judged against and replaced by this run alone."""
-        return decisions.champion_before(documents.read(contract.champion(MODELS)), contract.run_name(run_id))
+        return decisions.champion_before(documents.champion(contract.champion(MODELS)), contract.run_name(run_id))
 
     @branch_task
     def after_sort(result: dict[str, Any], version: str | None, params: dict[str, Any]) -> str:
@@ -265,7 +265,9 @@ def animals_pipeline() -> None:
     after_judge(judge.output) >> [promote, keep]
     promote >> deploy_wanted() >> deploy
     if settings().in_pods:
-        [nothing, keep, deploy] >> reap(task_id="reap")
+        # After every task that starts pods itself: a task between two of them can fail while the first still runs.
+        with_pods = [sort, predict, evaluate, train, judge, promote, deploy]
+        [nothing, keep, *with_pods] >> reap(task_id="reap")
 
 
 animals_pipeline()

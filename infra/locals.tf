@@ -20,6 +20,19 @@ locals {
   workloads = ["menagerie-step", "menagerie-deploy", "animals-website"]
   emails    = { for name in keys(local.accounts) : name => "${name}@${var.project}.iam.gserviceaccount.com" }
 
+  # What deploy may do, and the steps' accounts: the shipped rbac.yaml in our namespace, each account tied to the Google account of its
+  # name (Workload Identity, identity.tf). As one document, since a second one that is applied by the same field manager takes away what the first one had set.
+  shipped = [for text in split("\n---\n", file("${path.module}/../model_service/deploy/manifests/rbac.yaml")) : yamldecode(text)]
+  access = join("", [for object in local.shipped : "---\n${yamlencode(merge(object, {
+    metadata = merge(object.metadata, { namespace = var.namespace }, {
+      for key, annotation in { annotations = { "iam.gke.io/gcp-service-account" = local.emails[object.metadata.name] } } : key => annotation
+      if object.kind == "ServiceAccount"
+    })
+    }, {
+    for key in ["subjects"] : key => [for subject in object.subjects : merge(subject, { namespace = var.namespace })]
+    if object.kind == "RoleBinding"
+  }))}"])
+
   cluster    = "projects/${var.project}/locations/${var.region}/clusters/${var.name}"
   repository = "${var.region}-docker.pkg.dev/${var.project}/${var.name}"
 

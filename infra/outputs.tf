@@ -10,6 +10,11 @@ output "region" {
   value       = var.region
 }
 
+output "namespace" {
+  description = "Kubernetes namespace of the steps' pods and of the website: MENAGERIE_NAMESPACE."
+  value       = var.namespace
+}
+
 output "cluster" {
   description = "Name of the cluster."
   value       = google_container_cluster.main.name
@@ -51,13 +56,12 @@ output "build_substitutions" {
 }
 
 output "kubernetes" {
-  description = "Namespace, service accounts and the coordinator's Role: kubectl apply --server-side -f -"
-  value = join("", [for name in ["namespace", "accounts", "coordinator"] : templatefile("${path.module}/kubernetes/${name}.yaml", {
+  description = "Namespace, service accounts and the Roles of deploy and of Airflow: kubectl apply --server-side --field-manager=menagerie-infra -f -"
+  value = join("", concat([for name in ["namespace", "website", "coordinator"] : templatefile("${path.module}/kubernetes/${name}.yaml", {
     namespace    = var.namespace
     emails       = local.emails
-    workloads    = local.workloads
     coordinators = [local.emails["menagerie-composer"], google_service_account.account["menagerie-composer"].unique_id]
-  })])
+  })], [local.access]))
 }
 
 output "site_dns" {

@@ -1,4 +1,4 @@
-# Where images stand. Pods name them by digest; the build tags each with its commit, its branch and its version.
+# Where images stand. Pods name them by digest; the build tags each with its commit, its branch (branch-<name>) and its version.
 
 resource "google_artifact_registry_repository" "images" {
   repository_id = var.name

@@ -293,6 +293,11 @@ variable "pods" {
   description = "What differs from plugins/menagerie/resources.py: step → resources (MENAGERIE_PODS), e.g. { train = { cpu = \"8\", memory = \"32Gi\" } }."
   type        = any
   default     = {}
+
+  validation {
+    condition     = can([for resources in values(var.pods) : keys(resources)])
+    error_message = "An object of objects, step → resources, such as { train = { memory = \"32Gi\" } }."
+  }
 }
 
 # The website

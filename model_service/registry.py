@@ -105,15 +105,16 @@ def withdrawn(models: str) -> dict[str, str] | None:
     return found
 
 
-def withdraw(models: str, version: str, run: str, why: str) -> bool:
-    """Take a champion back that cannot be served: point to the one before it, or to none. False when it is not champion.
+def withdraw(models: str, version: str, run: str, why: str, serves: str | None = None) -> bool:
+    """Take a champion back that cannot be served. False when it is not champion.
 
-    The pointer then says so, and by which run, until another version becomes champion.
+    The pointer leads to the version that the website `serves` now, if that one exists; else to the one before, or to none.
+    It then says what was withdrawn, and by which run, until another version becomes champion.
     """
     pointer, generation = _pointer(models)
     if pointer is None or pointer["version"] != version:
         return False
-    before = pointer.get("previous")
+    before = serves if serves and _exists(models, serves) else pointer.get("previous")
     pointer = {
         "version": before,
         "previous": None,  # not known: the pointer remembers one
@@ -138,4 +139,27 @@ def hashes(card: dict[str, Any]) -> dict[str, str]:
 def _pointer(models: str) -> tuple[dict[str, Any] | None, int]:
     store = open_store(models)
     data, generation = read_live(store, name_in(store, contract.champion(models)))
-    return (None if data is None else json.loads(data)), generation
+    return (None if data is None else _read(contract.champion(models), data)), generation
+
+
+def _read(uri: str, data: bytes) -> dict[str, Any]:
+    """A pointer. Raises BadModel for what is none: taken for "no champion", it would be lost with the next promotion."""
+    try:
+        pointer = json.loads(data)
+    except ValueError as error:
+        raise BadModel(f"{uri} is damaged: {error}", remedy=_REPAIR) from error
+    if not isinstance(pointer, dict) or not isinstance(pointer.get("version", 0), str | None):
+        raise BadModel(f"{uri} is damaged: it names no version", remedy=_REPAIR)
+    return pointer
+
+
+def _exists(models: str, version: str) -> bool:
+    try:
+        return bool(card(models, version))
+    except BadModel:
+        return False
+
+
+_REPAIR = (
+    "Restore an older generation of it (gcloud storage ls --all-versions), or delete it to begin without a champion."
+)

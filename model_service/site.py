@@ -30,7 +30,7 @@ def read(uri: str) -> tuple[Site | None, int]:
     """The document and its generation; (None, 0) when nothing was deployed yet. Raises BadSite, StoreError."""
     store, name = _locate(uri)
     data, generation = read_live(store, name)
-    return (None if data is None else _parse(uri, data)), generation
+    return (None if data is None else parse(uri, data)), generation
 
 
 def write(uri: str, site: Site, generation: int) -> int:
@@ -55,7 +55,8 @@ def _locate(uri: str) -> tuple[Store, str]:
     return locate(uri)
 
 
-def _parse(uri: str, data: bytes) -> Site:
+def parse(uri: str, data: str | bytes) -> Site:
+    """The document in some text; keys that a newer release may add are passed over. Raises BadSite."""
     try:
         document = json.loads(data)
         version, previous = document["version"], document.get("previous")

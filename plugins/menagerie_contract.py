@@ -208,12 +208,14 @@ STEPS: dict[str, type[Step]] = {
 
 def parse(argv: list[str]) -> Step:
     """Read a command line back into its step. Raises ContractError; `--help` prints and exits as argparse does."""
-    steps = STEPS
+    steps, chosen = STEPS, ""
     if argv[:1] == ["deploy"] and (asked := {"--status", "--rollback", "--teardown"} & set(argv)):
         if len(asked) > 1:
             raise ContractError(f"{' and '.join(sorted(asked))} exclude each other: give one")
-        steps = STEPS | {"deploy": Operate}
-    values: dict[str, Any] = vars(parser(steps).parse_args(argv))
+        steps, chosen = STEPS | {"deploy": Operate}, f" deploy {asked.pop()}"
+    top = parser(steps)
+    top.prog += chosen  # by which it tells of arguments that it does not know
+    values: dict[str, Any] = vars(top.parse_args(argv))
     step = steps[values.pop("step")]
     for f in dataclasses.fields(step):
         value, least, most = values[f.name], f.metadata["least"], f.metadata["most"]

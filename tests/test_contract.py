@@ -179,3 +179,9 @@ def test_everything_has_its_place() -> None:
 )
 def test_a_run_name_is_one_component_of_a_path(run_id: str, name: str) -> None:
     assert contract.run_name(run_id) == name
+
+
+@pytest.mark.parametrize("asked", ["--status", "--rollback", "--teardown"])
+def test_an_unknown_argument_of_an_operators_command_leads_to_that_commands_help(asked: str) -> None:
+    with pytest.raises(ContractError, match=rf"--model=v1\n.* deploy {asked} --help"):
+        contract.parse(["deploy", asked, "--model=v1"])

@@ -13,7 +13,7 @@ records=${dags%/dags}/data/menagerie/images
 
 # Labels differ from build to build. What was built from the same content before is what runs already: it stays.
 if earlier=$(gcloud storage cat "$records/$content.json" 2>"$STATE/error"); then
-  was() { sed -n "s/.*\"$1\": \"\(.*\)\".*/\1/p" <<<"$earlier"; }
+  was() { python3 -c 'import json, sys; print(json.load(sys.stdin)[sys.argv[1]])' "$1" <<<"$earlier"; }
   if gcloud artifacts docker images describe "$(was train)" >/dev/null && gcloud artifacts docker images describe "$(was serve)" >/dev/null; then
     train=$(was train) serve=$(was serve)
     echo "nothing in the images changed: those of build $(was build) stay"
@@ -26,18 +26,16 @@ elif ! grep -q "matched no objects" "$STATE/error"; then
   fail "$records cannot be read" "may this build's account read the environment's bucket?"
 fi
 if [[ -z $earlier ]]; then
-  cat >"$STATE/record.json" <<END
-{
-  "build": "$BUILD",
-  "commit": "${COMMIT_SHA:-unknown}",
-  "version": "${TAG_NAME:-${SHORT_SHA:-unreleased}}",
-  "content": "$content",
-  "base": "$base",
-  "torch": "${_TORCH:-cuda}",
-  "train": "$train",
-  "serve": "$serve"
-}
-END
+  # a git tag may have quotes in it: Python writes the JSON
+  python3 -c 'import json, sys; print(json.dumps(dict(word.split("=", 1) for word in sys.argv[1:]), indent=2))' \
+    "build=$BUILD" \
+    "commit=${COMMIT_SHA:-unknown}" \
+    "version=${TAG_NAME:-${SHORT_SHA:-unreleased}}" \
+    "content=$content" \
+    "base=$base" \
+    "torch=${_TORCH:-cuda}" \
+    "train=$train" \
+    "serve=$serve" >"$STATE/record.json"
   gcloud storage cp "$STATE/record.json" "$records/$content.json"
 fi
 

@@ -6,6 +6,7 @@ answer says which model gave it; a request without an answer could be either's, 
 
 from __future__ import annotations
 
+import io
 import itertools
 import logging
 import math
@@ -19,7 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import menagerie_contract as contract
+from PIL import Image
 
+from model_service import images
 from model_service.deploy import manifests, rollout, smoke
 from model_service.deploy.cluster import Cluster
 from model_service.deploy.evidence import evidence
@@ -32,7 +35,8 @@ from model_service.storage import NotFound, name_in, open_store
 
 PACE = 0.2  # seconds between two questions
 LOOK = 5.0  # seconds between two looks at its pods
-ENOUGH = 20  # answers after which too many errors end the watch early
+ENOUGH = 20  # answers after which too many errors end the watch early, and before which it does not end well
+MOST = 300  # questions after which the watch ends with the time, however few the canary was given
 HELD_OUT = 24  # pictures
 
 Object = dict[str, Any]
@@ -41,6 +45,14 @@ log = logging.getLogger(__name__)
 
 class Aborted(Refused):
     """The canary does not do as well as it must."""
+
+
+class Stuck(Aborted, rollout.Failed):
+    """The canary's pods do not come up."""
+
+
+class Unasked(Aborted):
+    """Nothing was learned of the canary."""
 
 
 @dataclass
@@ -55,6 +67,8 @@ class Tally:
     def count(self, answer: Answer, jpeg: bytes, question: Question | None, step: contract.Deploy) -> None:
         if answer.body.get("reason") == "busy":
             return
+        if question is None and 400 <= answer.status < 500:
+            return  # a picture that the website takes from nobody
         if answer.status != 200:
             self.errors.append(answer.why)
             return
@@ -66,6 +80,11 @@ class Tally:
         self.canary[jpeg] = first
         if question and (problem := smoke.wrong(answer, question, step.tolerance)):
             self.errors.append(problem)
+
+    @property
+    def told(self) -> bool:
+        """Whether they say anything of the canary: errors alone do not, when the champion does not answer either."""
+        return bool(self.answers or (self.errors and self.champion))
 
     @property
     def agreement(self) -> float:
@@ -110,24 +129,30 @@ def watch(
     try:
         rollout.wait(cluster, manifests.CANARY, ours, cluster.until)
     except rollout.Failed as error:
-        raise _aborted(cluster, str(error)) from error
+        raise Stuck(_taken_back(cluster, str(error))) from error
     until = time.monotonic() + step.canary_minutes * 60
     cluster.until = until + step.timeout
     tally, look = Tally(), time.monotonic() + LOOK
     pictures: list[tuple[bytes, Question | None]] = [(q.jpeg, q) for q in questions]
     pictures += [(jpeg, None) for jpeg in held_out(step.models, step.run)]
-    for jpeg, question in _shuffled(pictures):
+    for asked, (jpeg, question) in enumerate(_shuffled(pictures), 1):
         tally.count(website.predict(jpeg), jpeg, question, step)
         now = time.monotonic()
-        if problem := verdict(tally, step, final=now >= until):
-            raise _aborted(cluster, problem)
-        if now >= until:
+        final = now >= until and (tally.answers + len(tally.errors) >= ENOUGH or asked >= MOST)
+        if problem := verdict(tally, step, final=final):
+            text = _taken_back(cluster, problem)
+            raise (
+                Aborted(text)
+                if tally.told
+                else Unasked(text, remedy=f"See that {website.url} leads to its pods.", retry=True)
+            )
+        if final:
             break
         if now >= look:
             look = now + LOOK
             log.info("canary: %d answers, %d failed, agreement %.0f %%", *_numbers(tally))
             if problem := rollout.see(cluster, manifests.CANARY, ours).failed:
-                raise _aborted(cluster, problem)
+                raise Stuck(_taken_back(cluster, problem))
         time.sleep(PACE)
     log.info("the canary did well: %d answers, %d failed, agreement %.0f %%", *_numbers(tally))
 
@@ -139,7 +164,7 @@ def _shuffled(pictures: list[tuple[bytes, Question | None]]) -> Iterator[tuple[b
 
 
 def held_out(models: str, run: str) -> list[bytes]:
-    """Some held-out pictures of the run's own batch, as packed; none when it has none."""
+    """Some held-out pictures of the run's own batch, as packed and large enough for the website; none when it has none."""
     store = open_store(models)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "holdout.tar"
@@ -148,13 +173,20 @@ def held_out(models: str, run: str) -> list[bytes]:
             store.download(name_in(store, contract.shard(models, run, "holdout", 0)), path)
         except NotFound:
             return []
-        return [sample.jpeg for sample in itertools.islice(read_shard(path), HELD_OUT)]
+        jpegs = (sample.jpeg for sample in read_shard(path))
+        return list(itertools.islice(filter(_askable, jpegs), HELD_OUT))
+
+
+def _askable(jpeg: bytes) -> bool:
+    """A long, thin picture is packed thinner than it arrived: as selftest.choose, which asks the same website."""
+    with Image.open(io.BytesIO(jpeg)) as picture:
+        return min(picture.size) >= images.Limits().min_side
 
 
 def _numbers(tally: Tally) -> tuple[int, int, float]:
     return tally.answers, len(tally.errors), 100 * tally.agreement
 
 
-def _aborted(cluster: Cluster, why: str) -> Aborted:
+def _taken_back(cluster: Cluster, why: str) -> str:
     pods = rollout.pods_of(cluster, rollout.look(cluster, manifests.CANARY).current)
-    return Aborted("\n".join(filter(None, [f"the canary is taken back: {why}", evidence(cluster, pods)])))
+    return "\n".join(filter(None, [f"the canary is taken back: {why}", evidence(cluster, pods)]))

@@ -155,8 +155,8 @@ def _refusal(error: httpx2.HTTPStatusError, verb: str, kind: str, name: str, nam
         plural += "/log" if name.endswith("/log") else ""
         needed = f"verb {verb} on {plural}" + (f" of {group}" if group else "")
         remedy = (
-            f"The Role {ROLE} allows it: kubectl apply -n {namespace} -f rbac.yaml "
-            f"(model_service/deploy/manifests), and run deploy as its service account."
+            f"The Role {ROLE} allows it: apply model_service/deploy/manifests/rbac.yaml with namespace {namespace} "
+            f"in it (docs/composer.md, section 3), and run deploy as its service account."
         )
         return StepError(f"the cluster forbids to {verb} {what} ({needed}): {message}", remedy=remedy)
     if code == 409:

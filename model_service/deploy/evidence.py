@@ -23,6 +23,12 @@ def is_ready(pod: Object) -> bool:
     return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
 
 
+def is_steady(pod: Object) -> bool:
+    """Ready, and never restarted."""
+    found = pod.get("status", {}).get("containerStatuses", [])
+    return is_ready(pod) and not any(c.get("restartCount", 0) for c in found)
+
+
 def _of(cluster: Cluster, pod: Object) -> str:
     name, uid = pod["metadata"]["name"], pod["metadata"]["uid"]
     state = trouble(pod) or f"pod {name}: {pod.get('status', {}).get('phase')}, {'' if is_ready(pod) else 'not '}ready"

@@ -8,11 +8,11 @@ from typing import Any
 
 import menagerie_contract as contract
 
-from model_service import selftest
+from model_service import registry, selftest
 from model_service.deploy import canary, manifests, removal, rollout, smoke
 from model_service.deploy.cluster import Cluster
 from model_service.deploy.documents import next_site, served_before, sites
-from model_service.deploy.revisions import Release, Revisions, noting, release
+from model_service.deploy.revisions import Release, Revisions, name_of, noting, release
 from model_service.deploy.rollout import Superseded
 from model_service.deploy.swap import swap
 from model_service.deploy.undo import undo
@@ -42,6 +42,7 @@ def _deploy(cluster: Cluster, step: contract.Deploy, questions: list[Question]) 
     website = Website(address(step.url, step.namespace))
     there = rollout.look(cluster, contract.WEBSITE)
     known = sites(cluster)
+    withdrawn = (registry.withdrawn(step.models) or {}).get("version")
     previous = served_before(step.model, there, known)
     site = next_site(step.model, previous, known.values())
     values = manifests.Values(
@@ -66,7 +67,7 @@ def _deploy(cluster: Cluster, step: contract.Deploy, questions: list[Question]) 
     except Superseded:
         raise
     except Exception as error:  # also what nobody thought of: the website must not stay half-way
-        raise undo(cluster, step, ours, there.deployment is None, error) from error
+        raise undo(cluster, step, ours, there, withdrawn, error) from error
     _note(cluster, deployment, ours)
     removal.hide(cluster, objects)
     removal.prune(cluster)
@@ -97,7 +98,7 @@ def _roll_out(cluster: Cluster, step: contract.Deploy, objects: list[Object], th
     """Apply everything and wait, if the Deployment still is as it was seen. Raises Failed, Superseded."""
     cluster.until = time.monotonic() + step.timeout
     deployment = _deployment(objects)
-    noted = noting(deployment, there.proved)
+    noted = noting(deployment, there.noted if there.deployment else [])
     for thing in objects:
         if thing is deployment:
             swap(cluster, release(there.deployment) if there.deployment else None, lambda _: noted)
@@ -113,7 +114,7 @@ def _deployment(objects: list[Object]) -> Object:
 def _note(cluster: Cluster, deployment: Object, ours: Release) -> None:
     """Note on the Deployment that what it serves now passed the self test."""
     there = rollout.look(cluster, contract.WEBSITE)
-    if there.current is not None and not there.is_proved:
-        name = there.current["metadata"]["name"]
+    name = name_of(there.current)
+    if name and name not in there.proved[:1]:
         proved = [name, *(other for other in there.proved if other != name)]
         swap(cluster, ours, lambda _: noting(deployment, proved))

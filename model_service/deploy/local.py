@@ -48,7 +48,7 @@ def deploy_local(step: Deploy) -> Outcome:
             # An earlier attempt named the model and was killed before it could go back. A time-out proves nothing
             # against a model that has been in use, so then the document stays.
             _go_back(step, Site(previous), generation)
-        if isinstance(error, Refused) and registry.withdraw(step.models, step.model, step.run, error.message):
+        if isinstance(error, Refused) and registry.withdraw(step.models, step.model, step.run, error.message, previous):
             log.warning("model %s is no longer the champion", step.model)
         raise
     seconds = round(time.monotonic() - begun, 3)

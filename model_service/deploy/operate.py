@@ -12,9 +12,9 @@ import menagerie_contract as contract
 from model_service import registry
 from model_service.deploy import evidence, removal, rollout
 from model_service.deploy.cluster import Cluster
-from model_service.deploy.documents import model_of, sites
+from model_service.deploy.documents import model_before, model_of, sites, version_of
 from model_service.deploy.kubernetes import address
-from model_service.deploy.revisions import Revisions, release
+from model_service.deploy.revisions import Revisions
 from model_service.deploy.swap import go_back
 from model_service.deploy.website import Website
 from model_service.errors import StepError
@@ -40,13 +40,14 @@ def status(cluster: Cluster, step: contract.Operate, there: Revisions) -> str:
     """What an operator wants to know first, as a table."""
     pods = rollout.pods_of(cluster, there.current)
     known = sites(cluster)
+    before = model_before(there, known, _withdrawn(step))
     scaler = cluster.get("HorizontalPodAutoscaler", contract.WEBSITE)
     url = address(step.url, step.namespace)
     answer = Website(url).ready()
     assert there.deployment is not None
     rows = [
         ("serves", f"{model_of(there.deployment, known)} ({'proved' if there.is_proved else 'not proved yet'})"),
-        ("back to", model_of(there.before, known) if there.before else "nothing"),
+        ("back to", model_of(before, known) if before else "nothing"),
         ("rollout", f"{rollout.judge(there.deployment, pods).line}{_condition(there.deployment)}"),
         ("scaling", _scaling(scaler)),
         ("url", f"{url}: {'serves ' + str(answer.body.get('model')) if answer.status == 200 else answer.why}"),
@@ -56,19 +57,26 @@ def status(cluster: Cluster, step: contract.Operate, there: Revisions) -> str:
 
 
 def _rollback(cluster: Cluster, step: contract.Operate, there: Revisions) -> Outcome:
-    if there.before is None:
-        raise StepError("there is nothing to go back to", remedy="Deploy the model you want: deploy --model=….")
-    assert there.deployment is not None
     known = sites(cluster)
-    site = known.get(release(there.deployment).document)
+    to = model_before(there, known, _withdrawn(step))
+    if to is None:
+        remedy = "Deploy the model you want: deploy --model=…."
+        raise StepError("there is nothing to go back to: no other model was proved here", remedy=remedy)
+    now, serves = version_of(there.deployment, known), version_of(to, known)
     cluster.until = time.monotonic() + step.timeout
-    taken = there.current["metadata"]["name"] if there.current else ""
-    go_back(cluster, there, there.before, [name for name in there.proved if name != taken], cluster.until)
-    said = f"the website serves {model_of(there.before, known)} again"
+    sets = [r for r in there.replicasets if r is there.current or (now and version_of(r, known) == now)]
+    gone = {r["metadata"]["name"] for r in sets}  # all of that model, or the next time would lead there
+    proved = None if there.noted is None else [name for name in there.proved if name not in gone]
+    go_back(cluster, there, to, proved, cluster.until)
+    said = f"the website serves {model_of(to, known)} again"
     why = "an operator took it back"
-    if step.models and site and registry.withdraw(step.models, site.version, "deploy --rollback", why):
-        said += f"; model {site.version} is no longer the champion"
+    if step.models and now and registry.withdraw(step.models, now, "deploy --rollback", why, serves):
+        said += f"; model {now} is no longer the champion"
     return _said(said)
+
+
+def _withdrawn(step: contract.Operate) -> str | None:
+    return (registry.withdrawn(step.models) or {}).get("version") if step.models else None
 
 
 def _condition(deployment: Object) -> str:

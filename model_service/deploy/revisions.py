@@ -1,12 +1,14 @@
 """A Deployment and its ReplicaSets: which one is in use, which was proved, and what going back to another one applies. Pure.
 
 Deploy notes on the Deployment which ReplicaSets passed the self test, the latest first. So a model that never did is not
-gone back to, and a deployment that was killed half-way is told from one that was done.
+gone back to, and a deployment that was killed half-way is told from one that was done. The note is empty from the first on,
+so that a Deployment that deploy made and never proved is told from one that somebody else made.
 """
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,21 +45,26 @@ class Revisions:
         return next((r for r in self.replicasets if revision and _revision(r) == revision), None)
 
     @property
+    def noted(self) -> list[str] | None:
+        """The note: names of ReplicaSets that passed the self test, the latest first; None when deploy never wrote one."""
+        note = _annotations(self.deployment or {}).get(PROVED)
+        return None if note is None else note.split()
+
+    @property
     def proved(self) -> list[str]:
-        """Names of the ReplicaSets that passed the self test and are still there, the latest first."""
-        names = _annotations(self.deployment or {}).get(PROVED, "").split()
-        return [name for name in names if any(name == r["metadata"]["name"] for r in self.replicasets)]
+        """Those of the note that are still there."""
+        return [name for name in self.noted or [] if any(name == r["metadata"]["name"] for r in self.replicasets)]
 
     @property
     def is_proved(self) -> bool:
-        """Whether what is in use now passed the self test."""
-        return self.current is not None and self.current["metadata"]["name"] in self.proved[:1]
+        """Whether what is in use now passed the self test: also after a restart, which makes other pods of the same spec."""
+        last = [r for r in self.replicasets if r["metadata"]["name"] in self.proved[:1]]
+        return self.current is not None and any(_pod(self.current) == _pod(r) for r in last)
 
-    @property
-    def before(self) -> Object | None:
-        """The ReplicaSet to go back to: the last proved one, or the one before when nothing here was ever proved."""
-        others = [r for r in self.replicasets if r is not self.current]
-        if PROVED in _annotations(self.deployment or {}):
+    def back(self, skip: Callable[[Object], bool] = lambda _: False) -> Object | None:
+        """The ReplicaSet to go back to: the last proved one, or the newest when deploy never noted anything here."""
+        others = [r for r in self.replicasets if r is not self.current and not skip(r)]
+        if self.noted is not None:
             known = {r["metadata"]["name"]: r for r in others}
             return next((known[name] for name in self.proved if name in known), None)
         return max(others, key=_revision, default=None)
@@ -77,20 +84,20 @@ def observed(deployment: Object) -> bool:
 
 def release(thing: Object) -> Release:
     """Of a Deployment or ReplicaSet."""
-    pod = thing["spec"]["template"]["spec"]
+    pod = _pod(thing)
     maps = (v.get("configMap", {}).get("name", "") for v in pod.get("volumes", []))
     return Release(next((m for m in maps if m.startswith(SITE)), ""), pod["containers"][0].get("image", ""))
 
 
-def noting(deployment: Object, proved: list[str]) -> Object:
-    """That configuration of a Deployment, with the note of what was proved. No note at all while nothing was."""
+def noting(deployment: Object, proved: list[str] | None) -> Object:
+    """That configuration of a Deployment, with the note of what was proved; None: without a note."""
     noted = copy.deepcopy(deployment)
-    if proved:
+    if proved is not None:
         noted["metadata"].setdefault("annotations", {})[PROVED] = " ".join(proved)
     return noted
 
 
-def going_back(deployment: Object, replicaset: Object, proved: list[str]) -> Object:
+def going_back(deployment: Object, replicaset: Object, proved: list[str] | None) -> Object:
     """The configuration to apply so that the live Deployment has a former ReplicaSet's template, as `rollout undo` does.
 
     Applied by the field manager that applies the manifests, it is the same owner's next word; a patch would make another
@@ -107,6 +114,16 @@ def going_back(deployment: Object, replicaset: Object, proved: list[str]) -> Obj
         "spec": {k: v for k, v in deployment["spec"].items() if k != "replicas"} | {"template": template},
     }
     return noting(config, proved)
+
+
+def name_of(thing: Object | None) -> str:
+    """Empty when there is none."""
+    return str(thing["metadata"]["name"]) if thing else ""
+
+
+def _pod(thing: Object) -> Object:
+    spec: Object = thing["spec"]["template"]["spec"]
+    return spec
 
 
 def _revision(thing: Object) -> int:

@@ -26,6 +26,10 @@ class Refused(StepError):
     """The website has shown that it cannot serve the model."""
 
 
+class Unreached(Refused):
+    """Where the website should answer, none does."""
+
+
 def wrong(answer: Answer, question: Question, tolerance: float) -> str:
     """What is wrong with an answer's probabilities; empty when they are the expected ones. Pure."""
     got = {c["label"]: c["probability"] for c in answer.body.get("classes", [])}
@@ -60,6 +64,9 @@ def prove(website: Website, step: Deploy, questions: Sequence[Question], pods: i
             log.info("the self test is passed: %d questions, 95 %% within %.3f s", len(questions), slowest)
             return slowest
         if time.monotonic() > until:
+            if not website.ready().body:  # neither then
+                remedy = f"See that {website.url} leads to the website from here, or name another --url."
+                raise Unreached(f"the self test cannot be asked: {complaint}", remedy=remedy, retry=True)
             raise Refused(f"the website fails the self test of model {step.model}: {complaint}", remedy=_REMEDY)
         if complaint != said:
             log.info("not yet: %s", said := complaint)

@@ -44,7 +44,7 @@ def swap(cluster: Cluster, seen: Release | None, config: Callable[[Object | None
     raise StepError(f"{contract.WEBSITE} changes faster than it can be written", retry=True)
 
 
-def go_back(cluster: Cluster, there: Revisions, to: Object, proved: list[str], until: float) -> None:
+def go_back(cluster: Cluster, there: Revisions, to: Object, proved: list[str] | None, until: float) -> None:
     """Give the website a former ReplicaSet's template again, and wait for it. Raises Failed, Superseded."""
     assert there.deployment is not None
 

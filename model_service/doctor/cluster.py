@@ -44,8 +44,8 @@ def examine(namespace: str) -> Finding:
         return Finding(
             "failed",
             f"{where} answers; in namespace {namespace} this account may not {', '.join(missing)}",
-            f"kubectl apply --namespace={namespace} -f model_service/deploy/manifests/{RBAC.name}, and run deploy as the "
-            f"service account {ROLE}.",
+            f"Apply model_service/deploy/manifests/{RBAC.name} with namespace {namespace} in it (docs/composer.md, "
+            f"section 3), and run deploy as the service account {ROLE}.",
         )
     return Finding("ok", f"{where} answers; all {len(wanted)} rights of the Role are there, in namespace {namespace}")
 

@@ -71,6 +71,8 @@ def configuration(wanted: Settings) -> Finding:
     found = [f"launcher {wanted.launcher}", f"buckets {wanted.buckets}…"]
     if wanted.in_pods:
         found += [f"namespace {wanted.namespace}", f"image {wanted.image}", f"website's image {wanted.serve_image}"]
+        if wanted.buckets.startswith("file:"):
+            return Finding("warning", ", ".join(found), "Set MENAGERIE_BUCKETS to gs://…: pods share no folder.")
     return Finding("ok", ", ".join(found))
 
 
@@ -164,7 +166,7 @@ def of_step(task: str, result: Mapping[str, Any] | None, uri: str) -> list[Row]:
     why = ""
     if result is None:
         try:
-            result = documents.read(uri)
+            result = documents.result(uri)
         except Exception as error:  # a bucket that cannot be read is what the others' rows are about
             why = f": {type(error).__name__}: {error}"
         if result is not None and result["status"] == "ok":

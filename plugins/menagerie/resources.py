@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,9 +12,13 @@ import menagerie_contract as contract
 
 HOUR = 3600
 MAY_BE_SPOT = ("predict", "train")  # a predict is short and one of many; train goes on from its checkpoint
-_QUANTITY = re.compile(r"(\d+(?:\.\d+)?)(m|[kMGTPE]|[KMGTPE]i)?")
+_CPU = re.compile(r"(\d+(?:\.\d+)?)|(\d+)m")
+_BYTES = re.compile(r"(\d+(?:\.\d+)?)(?:([kMGTPE])|([KMGTPE])i)?")
+_LEAST_BYTES = 1 << 20  # fewer are a unit that was forgotten
+_LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?")
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 _TOLERATION = ("key", "operator", "value", "effect", "tolerationSeconds")
+_EFFECTS = ("", "NoSchedule", "PreferNoSchedule", "NoExecute")
 
 
 class ResourcesError(ValueError):
@@ -58,8 +62,13 @@ def row(step: contract.Step) -> str:
     return "deploy" if isinstance(step, contract.Doctor) and step.namespace else step.name
 
 
-def override(table: Table, changes: object, source: str) -> dict[str, Resources]:
-    """The table with `changes` (`{"train": {"cpu": "8"}}`) laid over it. Raises ResourcesError naming `source` and key."""
+def override(
+    table: Table, changes: object, source: str, *, only_by_settings: Collection[str] = ()
+) -> dict[str, Resources]:
+    """The table with `changes` (`{"train": {"cpu": "8"}}`) laid over it. Raises ResourcesError naming `source` and key.
+
+    `only_by_settings`: keys that this source may not change.
+    """
     if not isinstance(changes, Mapping):
         raise ResourcesError(f'{source} is {changes!r}; set it to an object such as {{"train": {{"cpu": "8"}}}}')
     result = dict(table)
@@ -68,6 +77,8 @@ def override(table: Table, changes: object, source: str) -> dict[str, Resources]
             raise ResourcesError(f"{source} names a step {step!r}; the steps are {', '.join(table)}")
         if not isinstance(values, Mapping):
             raise ResourcesError(f'{source}.{step} is {values!r}; set it to an object such as {{"cpu": "8"}}')
+        for key in set(values) & set(only_by_settings):
+            raise ResourcesError(f"{source}.{step}.{key} cannot be set for one run; MENAGERIE_PODS sets it")
         result[step] = dataclasses.replace(table[step], **_checked(values, f"{source}.{step}"))
         if result[step].spot and step not in MAY_BE_SPOT:
             raise ResourcesError(
@@ -89,10 +100,20 @@ def _checked(values: Mapping[str, Any], where: str) -> dict[str, Any]:
     return checked
 
 
-def _quantity(value: object) -> str:
-    text = str(value)
-    found = _QUANTITY.fullmatch(text)
-    if isinstance(value, bool) or not found or not float(found[1]):
+def _cpu(value: object) -> str:
+    found = _CPU.fullmatch(text := str(value))
+    if isinstance(value, bool) or not found or float(found[1] or int(found[2]) / 1000) < 0.001:
+        raise ValueError
+    return text
+
+
+def _bytes(value: object) -> str:
+    found = _BYTES.fullmatch(text := str(value))
+    if isinstance(value, bool) or not found:
+        raise ValueError
+    number, decimal, binary = found.groups()
+    unit = 1024 ** (1 + "KMGTPE".index(binary)) if binary else 1000 ** (1 + "kMGTPE".index(decimal)) if decimal else 1
+    if float(number) * unit < _LEAST_BYTES:
         raise ValueError
     return text
 
@@ -125,26 +146,52 @@ def _flag(value: object) -> bool:
 
 
 def _labels(value: Any) -> dict[str, str]:
-    if not isinstance(value, Mapping) or not all(isinstance(text, str) for pair in value.items() for text in pair):
+    if not isinstance(value, Mapping) or not all(_is_key(key) and _is_value(text) for key, text in value.items()):
         raise ValueError
     return dict(value)
 
 
+def _is_key(key: object) -> bool:
+    """A label's or a taint's: `<name>` or `<domain>/<name>`."""
+    domain, slash, name = key.rpartition("/") if isinstance(key, str) else ("", "", "")
+    return bool(_LABEL.fullmatch(name)) and (not slash or bool(_NAME.fullmatch(domain)))
+
+
+def _is_value(value: object) -> bool:
+    return isinstance(value, str) and (not value or bool(_LABEL.fullmatch(value)))
+
+
 def _tolerations(value: Any) -> tuple[Mapping[str, Any], ...]:
-    if not isinstance(value, list) or not all(set(one) <= set(_TOLERATION) for one in value):
+    if not isinstance(value, list) or not all(isinstance(one, Mapping) and _is_toleration(one) for one in value):
         raise ValueError
     return tuple(dict(one) for one in value)
 
 
+def _is_toleration(one: Mapping[str, Any]) -> bool:
+    """As Kubernetes wants it: without a key it is of every taint, which has to be said by `Exists`."""
+    key, exists, effect = one.get("key", ""), one.get("operator") == "Exists", one.get("effect", "")
+    return (
+        set(one) <= set(_TOLERATION)
+        and one.get("operator", "Equal") in ("Equal", "Exists")
+        and (_is_key(key) if key else exists)
+        and (not one.get("value") if exists else _is_value(one.get("value", "")))
+        and effect in _EFFECTS
+        and ("tolerationSeconds" not in one or (effect == "NoExecute" and type(one["tolerationSeconds"]) is int))
+    )
+
+
 _CHECKS: dict[str, tuple[Callable[[Any], Any], str]] = {
-    "cpu": (_quantity, "CPUs, such as 500m or 8"),
-    "memory": (_quantity, "memory, such as 16Gi"),
-    "storage": (_quantity, "ephemeral storage, such as 10Gi"),
+    "cpu": (_cpu, "CPUs, such as 500m or 8"),
+    "memory": (_bytes, "memory, such as 16Gi"),
+    "storage": (_bytes, "ephemeral storage, such as 10Gi"),
     "deadline": (_whole(60, 14 * 24 * HOUR), "whole seconds, from 60 to two weeks"),
     "gpus": (_whole(0, 16), "a number of GPUs, from 0 to 16"),
     "gpu_type": (_name, "a GPU type such as nvidia-l4, or an empty text for any node"),
     "node_selector": (_labels, "an object of node labels"),
-    "tolerations": (_tolerations, f"a list of objects with the keys {', '.join(_TOLERATION)}"),
+    "tolerations": (
+        _tolerations,
+        f"a list of Kubernetes's tolerations: objects with the keys {', '.join(_TOLERATION)}",
+    ),
     "priority": (_name, "the name of a PriorityClass, or an empty text"),
     "service_account": (_account, "the name of a Kubernetes service account"),
     "spot": (_flag, "true or false"),

@@ -18,9 +18,12 @@ from menagerie import resources
 LAUNCHERS = ("local", "gke", "kubernetes")
 ENDPOINTS = ("dns", "private", "public")
 EXPOSE = ("gateway", "ingress")
+_SCHEDULE = "30 14 * * *"
+_PRESETS = ("@once", "@continuous", "@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly")  # Airflow's
 _HOME = Path(__file__).resolve().parents[2]
 _DIGEST = re.compile(r"[^\s@]+@sha256:[0-9a-f]{64}")
 _CLUSTER = re.compile(r"projects/([^/\s]+)/locations/([^/\s]+)/clusters/([^/\s]+)")
+_PREFIX = re.compile(r"(?!.*\.\.)[a-z0-9][a-z0-9._-]{0,44}")  # a bucket's name has 63 characters, ours up to 18 of them
 _HOST = re.compile(r"([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,}")
 _NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
@@ -97,6 +100,7 @@ def read(variables: Mapping[str, str]) -> Settings:
     state = home / ".menagerie"
     namespace = _matching("NAMESPACE", value("NAMESPACE", contract.NAMESPACE), _NAMESPACE, "a Kubernetes namespace")
     here = "http://127.0.0.1:5000" if local else f"http://{contract.WEBSITE}.{namespace}.svc.cluster.local"
+    connection = "the id of an Airflow connection"
     digest = "an image by digest: <registry>/<name>@sha256:<64 hex digits>"
     return Settings(
         launcher=launcher,
@@ -109,17 +113,17 @@ def read(variables: Mapping[str, str]) -> Settings:
             r"(file:///|gs://).*",
             "the URI of a document: file:///<absolute path> or gs://<bucket>/<name>",
         ),
-        site_url=_matching("SITE_URL", value("SITE_URL", here), r"https?://.*", f"an address such as {here}").rstrip(
-            "/"
-        ),
+        site_url=_matching(
+            "SITE_URL", value("SITE_URL", here), r"https?://[^\s/]\S*", f"an address such as {here}"
+        ).rstrip("/"),
         site_host=_matching("SITE_HOST", value("SITE_HOST", ""), rf"({_HOST.pattern})?", "a host name"),
         site_expose=one_of("SITE_EXPOSE", EXPOSE),
-        schedule=_schedule(value("SCHEDULE", "30 14 * * *")),
+        schedule=_schedule(value("SCHEDULE", _SCHEDULE)),
         retry_delay=_seconds("RETRY_DELAY", value("RETRY_DELAY", "60"), 0, 3600),
         cluster=_cluster(value("CLUSTER", ""), needed=launcher == "gke"),
         cluster_endpoint=one_of("CLUSTER_ENDPOINT", ENDPOINTS),
-        gcp_conn=value("GCP_CONN", "google_cloud_default"),
-        kube_conn=value("KUBE_CONN", "kubernetes_default"),
+        gcp_conn=_matching("GCP_CONN", value("GCP_CONN", "google_cloud_default"), r"\S+", connection),
+        kube_conn=_matching("KUBE_CONN", value("KUBE_CONN", "kubernetes_default"), r"\S+", connection),
         namespace=namespace,
         image="" if local else _matching("IMAGE", value("IMAGE", ""), _DIGEST, digest),
         serve_image="" if local else _matching("SERVE_IMAGE", value("SERVE_IMAGE", ""), _DIGEST, digest),
@@ -131,18 +135,26 @@ def read(variables: Mapping[str, str]) -> Settings:
 
 def _buckets(text: str) -> str:
     scheme, _, rest = text.partition("://")
-    if scheme == "gs" and "/" not in rest:
-        return text if not rest or rest.endswith(("-", "_")) else f"{text}-"
+    if scheme == "gs" and not rest:
+        return text
+    prefix = rest if rest.endswith(("-", "_")) else f"{rest}-"
+    if scheme == "gs" and _PREFIX.fullmatch(prefix):
+        return f"gs://{prefix}"
     if scheme == "file" and rest.startswith("/"):
         return f"{text.rstrip('/')}/"
-    raise _wrong("BUCKETS", text, "gs:// or gs://<prefix>- in the cloud, file:///<absolute folder>/ on a laptop")
+    wanted = "gs:// or gs://<prefix>- in the cloud (as bucket names are: a-z, 0-9, -, _, ., at most 44 characters)"
+    raise _wrong("BUCKETS", text, f"{wanted}, file:///<absolute folder>/ on a laptop")
 
 
 def _schedule(text: str) -> str | None:
     if text == "none":
         return None
-    if len(text.split()) != 5 and not text.startswith("@"):
-        raise _wrong("SCHEDULE", text, "a cron expression of five fields, such as '30 14 * * *', or none")
+    if text in (_SCHEDULE, *_PRESETS):  # the default needs no look, which costs an import
+        return text
+    from croniter import croniter  # type: ignore[import-untyped] # what Airflow itself reads it with
+
+    if len(text.split()) != 5 or not croniter.is_valid(text):
+        raise _wrong("SCHEDULE", text, f"a cron expression of five fields, such as '{_SCHEDULE}', or none")
     return text
 
 

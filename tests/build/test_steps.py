@@ -224,18 +224,36 @@ def tags(machine: Machine) -> set[str]:
 @pytest.mark.parametrize(
     ("event", "expected"),
     [
-        (PUSH, {"b-1", "c0ffee0", "main"}),
-        (PUSH | {"BRANCH_NAME": "feature/hippos"}, {"b-1", "c0ffee0", "feature-hippos"}),
+        (PUSH, {"b-1", "c0ffee0", "branch-main"}),
+        (PUSH | {"BRANCH_NAME": "feature/hippos"}, {"b-1", "c0ffee0", "branch-feature-hippos"}),
+        (PUSH | {"BRANCH_NAME": "v1.2.0"}, {"b-1", "c0ffee0", "branch-v1.2.0"}),
+        (PUSH | {"BRANCH_NAME": "latest"}, {"b-1", "c0ffee0", "branch-latest"}),
         (PUSH | {"BRANCH_NAME": "", "TAG_NAME": "v1.2.0"}, {"b-1", "c0ffee0", "v1.2.0"}),
         ({}, {"b-1"}),
     ],
-    ids=["branch", "branch with a slash", "tag", "submitted by hand"],
+    ids=["branch", "branch with a slash", "branch named as a release", "branch latest", "tag", "submitted by hand"],
 )
 def test_images_are_tagged_with_what_the_event_has(machine: Machine, event: dict[str, str], expected: set[str]) -> None:
     outcome = machine.build(**event)
 
     assert outcome.failed is None, outcome.printed
     assert tags(machine) == expected
+
+
+@pytest.mark.parametrize("name", ["日本", "...", "-"])
+@pytest.mark.parametrize("kind", ["BRANCH_NAME", "TAG_NAME"])
+def test_a_name_of_which_no_tag_can_be_made_is_left_out_with_a_note(machine: Machine, kind: str, name: str) -> None:
+    outcome = machine.build(**PUSH | {"BRANCH_NAME": "", kind: name})
+
+    assert outcome.failed is None, outcome.printed
+    assert tags(machine) == {"b-1", "c0ffee0"}
+    assert f"{name} has no letter or digit that an image's tag may have: train is not tagged with it" in outcome.printed
+
+
+def test_a_tag_is_as_long_as_a_registry_allows(machine: Machine) -> None:
+    assert machine.build(**PUSH | {"BRANCH_NAME": "x" * 200}).failed is None
+
+    assert f"branch-{'x' * 121}" in tags(machine)
 
 
 def test_tests_that_fail_keep_everything_from_being_pushed(machine: Machine) -> None:
@@ -313,6 +331,16 @@ def test_what_is_rolled_out_is_recorded_by_content(released: tuple[Machine, Outc
     assert record["serve"] == SERVE
     assert record["commit"] == PUSH["COMMIT_SHA"]
     assert "@sha256:" in record["base"]
+
+
+def test_a_tags_quotes_end_up_in_the_record_as_they_are(machine: Machine) -> None:
+    tag = 'v1","serve": "evil'
+
+    outcome = machine.build(**RELEASE | {"BRANCH_NAME": "", "TAG_NAME": tag, "_DEPLOY": "always"})
+
+    assert outcome.failed is None, outcome.printed
+    record = json.loads((machine.checkout / ".menagerie/build/record.json").read_text())
+    assert (record["version"], record["serve"]) == (tag, SERVE)
 
 
 def earlier_release(machine: Machine) -> tuple[str, str]:

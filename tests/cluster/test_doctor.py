@@ -84,7 +84,7 @@ def test_an_account_without_the_role_is_told_what_it_may_not_and_how_to_bind_it(
     assert found.startswith("failed ")
     assert "in namespace menagerie this account may not create services, " in found
     assert "patch deployments.apps animals-website" in found
-    assert "kubectl apply --namespace=menagerie -f model_service/deploy/manifests/rbac.yaml" in log
+    assert "Apply model_service/deploy/manifests/rbac.yaml with namespace menagerie in it" in log
 
 
 def test_a_single_right_that_is_missing_is_named(cluster: Cluster, models: str) -> None:

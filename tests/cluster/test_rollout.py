@@ -38,6 +38,17 @@ def test_a_first_model_that_fails_is_taken_away_again(empty: Website) -> None:
     assert "model odd was withdrawn" in again.error
 
 
+def test_a_first_model_killed_before_its_proof_is_not_left_when_it_fails_the_next_time(empty: Website) -> None:
+    empty.champion("odd")
+    process, _ = empty.begin("odd")
+    until(empty.live)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    ran = empty.deploy("odd")
+    assert "its Deployment was removed" in ran.error
+    assert empty.live() is None
+
+
 @pytest.fixture(scope="module")
 def load(empty: Website) -> Iterator[Load]:
     """v1 is deployed, and asked from now on."""
@@ -112,6 +123,36 @@ def test_pods_that_do_not_come_up_are_rolled_back_with_their_reasons(
     assert site.served() == now
 
 
+def test_an_image_that_cannot_be_pulled_says_nothing_against_the_model(site: Website) -> None:
+    now, new_image = site.served(), site.image.replace("0" * 64, "1" * 64)
+    for model in (now, other(now)):
+        site.champion(model, now)
+        site.fake.fault("image-pull", WEBSITE)
+        ran = site.deploy(model, timeout=5.0, image=new_image)
+        assert ran.code == 1
+        assert f"went back to model {now}" in ran.error
+        assert "no longer the champion" not in ran.error
+        champion = site.champion()
+        assert champion is not None
+        assert champion["version"] == model
+        assert site.served() == now
+    site.champion("v1")
+
+
+def test_an_address_that_leads_nowhere_says_nothing_against_the_model(site: Website) -> None:
+    now = site.served()
+    site.champion(other(now), now)
+    ran = site.deploy(other(now), url="http://127.0.0.1:1")
+    assert ran.code == 1
+    assert f"went back to model {now}" in ran.error
+    assert "http://127.0.0.1:1" in ran.result["error"]["remedy"]
+    champion = site.champion()
+    assert champion is not None
+    assert champion["version"] == other(now)
+    assert site.served() == now
+    site.champion("v1")
+
+
 def test_an_api_server_that_restarts_in_mid_rollout_is_waited_for(site: Website) -> None:
     cluster, now, before = site.fake, site.served(), site.document()
     site.scale(2)
@@ -182,6 +223,38 @@ def test_status_shows_what_is_served_and_rollback_goes_back(site: Website) -> No
     assert f"model {now} was withdrawn" in site.deploy(now).error
     site.champion("v1")
     assert "back to  nothing" in site.operate("--status").log  # for what was taken back is not gone back to
+
+
+def test_after_a_restart_rollback_leads_to_the_other_model_and_status_says_so(site: Website) -> None:
+    before = site.served()
+    now = other(before)
+    assert site.deploy(now).code == 0
+    site.champion(now, before)
+    sets = site.replicasets()
+    restarted = {"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": "2026-11-21T00:00:00Z"}}}
+    body = {"spec": {"template": restarted}}
+    site.apps.patch_namespaced_deployment("animals-website", site.namespace, body, field_manager="kubectl-rollout")
+    until(lambda: site.replicasets() != sets)
+    slow = site.deploy(now, max_p95=0.0001)
+    assert "left as it is" in slow.result["error"]["remedy"]
+    status = site.operate("--status").log
+    assert f"serves   model {now} (proved)" in status
+    assert f"back to  model {before}" in status
+    ran = site.operate("--rollback", f"--models={site.models}")
+    assert f"the website serves model {before} again; model {now} is no longer the champion" in ran.log
+    champion = site.champion()
+    assert champion is not None
+    assert champion["version"] == before == site.served()
+    site.champion("v1")
+
+
+def test_a_config_map_of_somebody_else_stops_nothing(site: Website) -> None:
+    labels = WEBSITE | {"app.kubernetes.io/managed-by": "menagerie"}
+    meta = {"name": "animals-website-site-odd", "labels": labels}
+    site.fake.apply({"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"notes": "x"}})
+    ran = site.deploy(site.served())
+    assert ran.code == 0, ran.log
+    assert "passed over: ConfigMap animals-website-site-odd" in ran.log
 
 
 def test_of_two_deployments_at_once_the_later_has_its_way(site: Website) -> None:
@@ -270,6 +343,13 @@ def test_a_canary_that_disagrees_is_taken_back_and_the_website_never_changed(sit
     assert champion["version"] == now
 
 
+def test_a_canary_without_minutes_is_asked_all_the_same(site: Website) -> None:
+    now = site.served()
+    ran = site.deploy(other(now), canary_percent=10, canary_minutes=0.0, max_p95=10.0)
+    assert ran.code == 0, ran.log
+    assert "the canary did well" in ran.log
+
+
 def test_a_canary_left_by_a_killed_deployment_is_removed_by_the_next(site: Website) -> None:
     now = site.served()
     process, _ = site.begin(other(now), canary_percent=10, canary_minutes=5.0)
@@ -297,7 +377,10 @@ def test_teardown_removes_what_deploy_made_and_nothing_else(tmp_path: Path, empt
     assert "left alone: ConfigMap somebodys, which deploy did not make" in ran.log
     for kind in ("Deployment", "Service", "HorizontalPodAutoscaler", "PodDisruptionBudget", "NetworkPolicy"):
         assert cluster.objects(kind) == []
-    assert {one["metadata"]["name"] for one in cluster.objects("ConfigMap")} == {"somebodys"}
+    assert {one["metadata"]["name"] for one in cluster.objects("ConfigMap")} == {
+        "somebodys",
+        "animals-website-site-odd",
+    }
     assert {a["metadata"]["name"] for a in cluster.objects("ServiceAccount")} == {
         "default",
         "menagerie-step",

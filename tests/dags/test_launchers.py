@@ -88,6 +88,8 @@ def test_only_pods_have_what_is_of_pods(found: Any) -> None:
         assert set(found[launcher]["params"]) == set(found["local"]["params"]) | extra
         last = {task for task, after in found[launcher]["downstream"].items() if after == ["reap"]}
         assert last == {"nothing_new", "keep_champion", "deploy"}
+        reaped = {task for task, after in found[launcher]["downstream"].items() if "reap" in after}
+        assert reaped == last | set(STEPS)  # no pod is deleted while its task, or one beside it, goes on
         assert found[launcher]["teardowns"] == {"reap": False}
 
 
@@ -120,6 +122,8 @@ SMALL = """
 import json
 from datetime import datetime
 from airflow.providers.common.compat.sdk import BaseOperator, dag
+from airflow.providers.standard.decorators.branch_python import branch_task
+from airflow.providers.standard.decorators.short_circuit import short_circuit_task
 from menagerie.launchers import reap
 
 class Fails(BaseOperator):
@@ -135,6 +139,24 @@ for name, operator in {"red": Fails, "green": Works}.items():
     def small():
         operator(task_id="step") >> reap(task_id="reap")  # without a cluster: it fails too
     small()
+
+@branch_task
+def way():
+    return "taken"
+
+@short_circuit_task
+def wanted():
+    return False
+
+@dag(dag_id="branched", schedule=None, start_date=datetime(2026, 1, 1))
+def branched():
+    taken, left, after_left, never = (Works(task_id=name) for name in ("taken", "left", "after_left", "never"))
+    first = Works(task_id="step")
+    first >> way() >> [taken, left]
+    left >> after_left
+    taken >> wanted() >> never
+    [first, taken, left, after_left, never] >> reap(task_id="reap")
+branched()
 
 if __name__ == "__main__":
     from airflow.models.dagbag import DagBag
@@ -161,4 +183,5 @@ def test_the_reaper_makes_no_failed_run_green_and_no_good_one_red(tmp_path: Path
     assert json.loads(done.stdout.splitlines()[-1]) == {
         "red": ["failed", "failed", "failed"],
         "green": ["success", "success", "failed"],
+        "branched": ["success", "success", "failed"],  # it runs, whatever the branches skipped
     }

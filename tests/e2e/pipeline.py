@@ -47,7 +47,7 @@ class Run:
         return {task for task, instances in self.tasks.items() if {found for found, _ in instances} == {state}}
 
     def result(self, step: str) -> dict[str, Any]:
-        found = documents.read(contract.result(settings().bucket("animals_models"), self.name, step))
+        found = documents.result(contract.result(settings().bucket("animals_models"), self.name, step))
         assert found is not None
         return found
 

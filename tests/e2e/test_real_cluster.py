@@ -86,6 +86,6 @@ def test_pictures_become_a_model_on_a_website(done: Run) -> None:
 
 
 def test_the_champion_is_what_the_run_trained(done: Run) -> None:
-    champion = documents.read(f"{os.environ['MENAGERIE_TEST_BUCKETS']}animals_models/resnet34/champion.json")
+    champion = documents.champion(f"{os.environ['MENAGERIE_TEST_BUCKETS']}animals_models/resnet34/champion.json")
     assert champion is not None
     assert champion["run"] == done.name

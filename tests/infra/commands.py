@@ -1,4 +1,4 @@
-"""Runs a page's shell blocks with recorders in the place of gcloud, terraform, kubectl and curl; gives what each was told."""
+"""Runs a page's shell blocks with recorders in the place of gcloud, kubectl and the like; gives what each was told."""
 
 from __future__ import annotations
 
@@ -14,15 +14,18 @@ from typing import Any
 
 from tests.infra.configuration import ROOT
 
-RECORDED = ("gcloud", "terraform", "kubectl", "curl")
+RECORDED = ("gcloud", "terraform", "kubectl", "curl", "git")
 SDK = Path("/usr/lib/google-cloud-sdk")
-# Writes its own name and arguments, NUL-separated, and answers what the page asks for.
+# Writes its own name and arguments, NUL-separated, and answers what the page asks for. (git: a submitted build has no history.)
 _RECORDER = """\
 #!/bin/bash
 printf '%s\\0' "${0##*/}" "$@" $'\\n' >> "$RECORD"  # in one write: a block may run two at once
 case "${0##*/} $*" in
   *"output -raw buckets") printf gs://acme-dev- ;;
   *"output -raw"*) printf 'value-of-%s' "${@: -1}" ;;
+  "git rev-parse --short="*) printf '%07d' 0 ;;
+  "git rev-parse "*) printf '%040d' 0 ;;
+  "git archive HEAD "*) tar --create -- "${@:3}" ;;
   *SERVE_IMAGE*) printf 'registry/serve@sha256:%064d' 0 ;;
 esac
 [ -t 0 ] || [ "${0##*/}" != kubectl ] || cat > /dev/null

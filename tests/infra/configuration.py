@@ -17,6 +17,7 @@ import hcl2
 
 ROOT = Path(__file__).parents[2]
 INFRA = ROOT / "infra"
+RBAC = "model_service/deploy/manifests/rbac.yaml"  # infra/locals.tf reads it
 FILES = sorted(INFRA.glob("*.tf"))
 TFVARS = sorted(INFRA.glob("*.tfvars"))
 # python-hcl2 keeps a block's comments and marks that it is one
@@ -131,6 +132,8 @@ def workspace(folder: Path) -> Path:
     for name, text in pure.items():
         (folder / "infra" / name).write_text(text)
     shutil.copytree(INFRA / "kubernetes", folder / "infra" / "kubernetes")
+    (folder / RBAC).parent.mkdir(parents=True)
+    shutil.copy(ROOT / RBAC, folder / RBAC)
     names = [
         name for text in pure.values() for name in re.findall(r"^  (\w+) += ", text.partition("locals {")[2], re.M)
     ]
@@ -156,14 +159,13 @@ PURE = ("variables.tf", "locals.tf", "monitoring.tf", "dashboard.tf")
 # As outputs.tf does it, with a number in the place of the account's, which only Google knows.
 _KUBERNETES = """
 output "kubernetes" {
-  value = join("", [for name in ["namespace", "accounts", "coordinator"] :
+  value = join("", concat([for name in ["namespace", "website", "coordinator"] :
     templatefile("${path.module}/kubernetes/${name}.yaml", {
       namespace    = var.namespace
       emails       = local.emails
-      workloads    = local.workloads
       coordinators = [local.emails["menagerie-composer"], "100000000000000000001"]
     })
-  ])
+  ], [local.access]))
 }
 """
 MISSING = None if shutil.which("terraform") else "Terraform (>= 1.9) is not on PATH: infra/ is parsed, not evaluated"

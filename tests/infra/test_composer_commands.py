@@ -20,6 +20,9 @@ from tests.infra.configuration import INFRA, ROOT, items, parsed, variables
 
 TEXT = (ROOT / "docs" / "composer.md").read_text()
 AIRFLOW = ROOT / ".menagerie" / "venv" / "airflow" / "bin" / "python"
+NAMESPACE = (
+    "value-of-namespace"  # as the recorder of `terraform output` has it: the page writes no namespace of its own
+)
 Calls = list[list[str]]
 
 
@@ -91,7 +94,7 @@ def test_terraform_is_asked_for_outputs_that_there_are(calls: Calls) -> None:
     there = {name for one in parsed(INFRA / "outputs.tf")["output"] for name, _ in items(one)}
     asked = {words[-1] for words in of(calls, "terraform") if words[1:2] == ["output"]}
 
-    assert {"cluster", "composer", "buckets", "kubernetes"} <= asked <= there
+    assert {"cluster", "composer", "buckets", "kubernetes", "namespace"} <= asked <= there
 
 
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not on PATH")
@@ -102,6 +105,86 @@ def test_kubectl_knows_every_command_and_flag(calls: Calls) -> None:
         own, _, _ = _split(words[len(command) :])
         for flag in (word.split("=")[0] for word in own if word.startswith("-") and word != "-"):
             assert re.search(rf"(^|\s){flag}\b", known), f"kubectl {' '.join(command)} {flag}"
+
+
+def test_everything_is_done_in_the_namespace_that_terraform_was_given(calls: Calls) -> None:
+    given = {word.partition("=")[2] for words in of(calls, "kubectl") for word in words if "--namespace" in word}
+
+    assert given == {NAMESPACE}
+    everywhere = ("apply", "auth")  # the document names the namespace; the question has it
+    assert all(
+        any(word.startswith("--namespace=") for word in words)
+        for words in of(calls, "kubectl")
+        if words[0] not in everywhere
+    )
+    assert {
+        step.namespace for words in operated(calls) if hasattr(step := contract.parse(_split(words)[2]), "namespace")
+    } == {NAMESPACE}
+
+
+def test_what_infra_applies_has_a_field_manager_of_its_own(calls: Calls) -> None:
+    """Server-side apply by a manager takes away what the manager set before and no longer sets."""
+    applied = [words for words in of(calls, "kubectl") if words[0] == "apply" and "-f" in words]
+
+    assert len(applied) >= 3  # in section 3 and in remedies
+    assert {tuple(words) for words in applied} == {
+        ("apply", "--server-side", "--field-manager=menagerie-infra", "-f", "-")
+    }
+
+
+def test_a_dag_is_unpaused_before_it_is_triggered(calls: Calls) -> None:
+    """DAGs are paused when they are made: a run of a paused one waits for ever."""
+    awake: set[str] = set()
+    for words in airflow_commands(calls):
+        if words[:2] == ["dags", "unpause"]:
+            awake.add(words[2])
+        if words[:2] == ["dags", "trigger"]:
+            assert words[2] in awake, f"{words[2]} is triggered while it is paused"
+    assert awake == {path.stem for path in (ROOT / "dags").glob("*.py")}
+
+
+def test_a_submitted_build_is_told_the_commit_whose_history_it_does_not_get(calls: Calls) -> None:
+    (submitted,) = (words for words in of(calls, "gcloud") if words[:2] == ["builds", "submit"])
+
+    (substitutions,) = (word for word in submitted if word.startswith("--substitutions="))
+    assert substitutions.endswith(f",COMMIT_SHA={'0' * 40},SHORT_SHA={'0' * 7}")
+    assert ["archive", "HEAD", "dags", "plugins"] in of(calls, "git")
+
+
+@pytest.mark.skipif(shutil.which("gcloud") is None, reason="gcloud is not on PATH")
+@pytest.mark.skipif(
+    not (ROOT / ".gitignore").is_file(), reason="no checkout: gcloud would look through every environment"
+)
+def test_a_submitted_build_gets_the_files_of_its_steps_and_no_history() -> None:
+    listed = subprocess.run(
+        ["gcloud", "meta", "list-files-for-upload", ROOT], capture_output=True, text=True, check=True, timeout=120
+    )
+    uploaded = set(listed.stdout.splitlines())
+
+    locks = {str(path.relative_to(ROOT)) for path in (ROOT / "locks").iterdir()}
+    scripts = {f"infra/build/{path.name}" for path in (ROOT / "infra" / "build").glob("*.sh")}
+    assert {"cloudbuild.yaml", "Makefile", "pyproject.toml", ".dockerignore"} | locks | scripts <= uploaded
+    assert not [path for path in uploaded if path.startswith(".git/")]  # so no test may ask git
+
+
+ROLES = {  # what the page does after the owner's sections, and the role that a person needs for it
+    "composer environments run": "roles/composer.user",
+    "builds submit": "roles/iam.serviceAccountUser",
+    "builds list": "roles/cloudbuild.builds.editor",
+    "secrets versions": "roles/secretmanager.secretVersionAdder",
+    "logging read": "roles/logging.viewer",
+    "artifacts docker images": "roles/artifactregistry.reader",
+    "storage cp": "roles/storage.objectUser",
+}
+
+
+def test_the_roles_that_an_operator_needs_are_listed(calls: Calls) -> None:
+    needs = TEXT.split("You need:")[1].split("## ")[0]
+    done = [" ".join(words) for words in of(calls, "gcloud")]
+
+    for command, role in ROLES.items():
+        assert any(words.startswith(command) for words in done), command
+        assert f"`{role}`" in needs
 
 
 @pytest.mark.skipif(not AIRFLOW.is_file(), reason="no Airflow environment: make env")
@@ -177,7 +260,7 @@ def test_the_operators_pod_keeps_to_the_namespaces_standard(calls: Calls) -> Non
 
     assert container["name"] == words[1]  # so that kubectl's own container is the one that is overridden
     assert spec["serviceAccountName"] == "menagerie-deploy"
-    assert flags["--namespace"] == contract.NAMESPACE
+    assert flags["--namespace"] == NAMESPACE
     assert spec["securityContext"]["runAsNonRoot"] is True
     assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
     assert container["securityContext"]["allowPrivilegeEscalation"] is False

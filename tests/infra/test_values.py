@@ -6,6 +6,8 @@ import ast
 import functools
 import json
 import re
+import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +19,7 @@ import yaml
 from menagerie import settings
 
 from tests.infra import api_words
-from tests.infra.configuration import INFRA, MISSING, ROOT, TFVARS, evaluate, plan, workspace
+from tests.infra.configuration import INFRA, MISSING, RBAC, ROOT, TFVARS, evaluate, plan, workspace
 
 pytestmark = pytest.mark.skipif(MISSING is not None, reason=str(MISSING))
 DIGEST = f"europe-west1-docker.pkg.dev/p/menagerie/train@sha256:{'0' * 64}"
@@ -122,6 +124,8 @@ def test_composers_sizes_are_ones_that_composer_allows(size: str, values: Evalua
         ("site_host=https://animals.example.com", "A host name such as"),
         ("build_repository=menagerie", "The repository's full name"),
         ("least_accuracy=90", "From 0 to 1"),
+        ('pods="x"', "An object of objects"),
+        ('pods={ train = "32Gi" }', "An object of objects"),
     ],
 )
 def test_a_value_that_cannot_work_is_refused_with_what_to_give_instead(change: str, says: str, folder: Path) -> None:
@@ -134,8 +138,8 @@ def test_a_value_that_cannot_work_is_refused_with_what_to_give_instead(change: s
 # Kubernetes
 
 
-def manifests(values: Evaluate) -> list[dict[str, Any]]:
-    return list(yaml.safe_load_all(values("dev")["kubernetes"]))
+def manifests(values: Evaluate, *changes: str) -> list[dict[str, Any]]:
+    return list(yaml.safe_load_all(values("dev", *changes)["kubernetes"]))
 
 
 def test_kubernetes_takes_what_is_applied_once(values: Evaluate) -> None:
@@ -144,10 +148,50 @@ def test_kubernetes_takes_what_is_applied_once(values: Evaluate) -> None:
 
     assert [manifest["kind"] for manifest in manifests(values)] == [
         "Namespace",
-        *["ServiceAccount"] * 3,
-        "Role",
-        "RoleBinding",
+        "ServiceAccount",
+        *["Role", "RoleBinding"],
+        *["ServiceAccount"] * 2,
+        *["Role", "RoleBinding"],
     ]
+
+
+def test_deploys_rights_and_accounts_are_the_shipped_ones(values: Evaluate) -> None:
+    """In the namespace of the same name: what is shipped, and the accounts' ties to Google's."""
+    applied = manifests(values)[-4:]
+    for manifest in applied[:2]:
+        del manifest["metadata"]["annotations"]
+
+    assert applied == list(yaml.safe_load_all((ROOT / RBAC).read_text()))
+
+
+def test_each_object_is_applied_once(values: Evaluate) -> None:
+    """A second one of the same field manager would take the first one's fields away."""
+    names = [(manifest["kind"], manifest["metadata"]["name"]) for manifest in manifests(values)]
+
+    assert len(set(names)) == len(names)
+
+
+def test_another_namespace_is_meant_everywhere(values: Evaluate) -> None:
+    namespace, *applied = manifests(values, "namespace=zoo")
+
+    assert namespace["metadata"]["name"] == "zoo"
+    assert {manifest["metadata"]["namespace"] for manifest in applied} == {"zoo"}
+    subjects = [subject for manifest in applied for subject in manifest.get("subjects", [])]
+    assert {"kind": "ServiceAccount", "name": "menagerie-deploy", "namespace": "zoo"} in subjects
+    assert values("dev", "namespace=zoo")["composer_variables"]["MENAGERIE_NAMESPACE"] == "zoo"
+
+
+@pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not on PATH")
+def test_kustomize_brings_the_shipped_rights_into_another_namespace(tmp_path: Path) -> None:
+    shutil.copy(ROOT / RBAC, tmp_path)
+    (tmp_path / "kustomization.yaml").write_text("namespace: zoo\nresources: [rbac.yaml]\n")
+
+    made = subprocess.run(["kubectl", "kustomize", tmp_path], capture_output=True, text=True, check=True, timeout=60)
+
+    documents = list(yaml.safe_load_all(made.stdout))
+    assert {document["metadata"]["namespace"] for document in documents} == {"zoo"}
+    (binding,) = (document for document in documents if document["kind"] == "RoleBinding")
+    assert binding["subjects"] == [{"kind": "ServiceAccount", "name": "menagerie-deploy", "namespace": "zoo"}]
 
 
 def test_accounts_are_tied_to_the_google_accounts_of_their_name(values: Evaluate) -> None:
@@ -162,7 +206,7 @@ def test_accounts_are_tied_to_the_google_accounts_of_their_name(values: Evaluate
 
 
 def test_airflow_may_start_follow_and_remove_pods_in_the_namespace_and_nothing_else(values: Evaluate) -> None:
-    role, binding = manifests(values)[-2:]
+    role, binding = (one for one in manifests(values) if one["metadata"]["name"] == "menagerie-coordinator")
 
     assert {(resource, verb) for rule in role["rules"] for resource in rule["resources"] for verb in rule["verbs"]} == {
         *(("pods", verb) for verb in ("create", "get", "list", "watch", "patch", "delete")),

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import menagerie_contract as contract
 import pytest
+from PIL import Image
 
 from model_service import selftest, site
 from model_service.deploy import smoke
 from model_service.deploy.canary import Tally, held_out, verdict
 from model_service.deploy.website import Answer, Website
 from model_service.selftest import Question
+from model_service.shards import Sample, ShardWriter
 from model_service.site import Site
 from tests.model_service.buckets import Buckets, local, make_buckets
 from tests.model_service.tiny_model import save_tiny_model
@@ -45,6 +48,23 @@ def test_answers_are_the_canarys_or_the_champions_by_the_model_that_gave_them() 
     tally = tallied(answer("v1"), answer("v2"), BUSY, answer("v2", 0.2))
     assert (tally.answers, tally.errors) == (2, [])
     assert (tally.canary, tally.champion) == ({b"0": "cat", b"1": "dog"}, {b"0": "cat"})
+
+
+TOO_SMALL = Answer(422, {"reason": "too-small"}, "The picture is too small")
+
+
+def test_a_picture_that_the_website_takes_from_nobody_is_no_error_of_the_canary() -> None:
+    assert tallied(answer("v2"), TOO_SMALL).errors == []
+    asked = Tally()
+    asked.count(TOO_SMALL, CAT.jpeg, CAT, STEP)  # but the self test's pictures it must take
+    assert len(asked.errors) == 1
+
+
+def test_errors_say_something_of_the_canary_only_when_the_champion_answers() -> None:
+    assert not tallied(FAILED, FAILED).told
+    assert not tallied(answer("v1")).told
+    assert tallied(answer("v1"), FAILED).told
+    assert tallied(answer("v2")).told
 
 
 def test_a_canary_that_answers_and_agrees_is_promoted() -> None:
@@ -129,6 +149,17 @@ def test_a_model_that_answers_otherwise_than_it_did_when_exported_is_refused_at_
         smoke.prove(website, step, selftest.load(place.models, "odd"))
 
 
+def test_an_address_at_which_nobody_answers_is_not_the_models_fault(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(smoke, "SETTLE", 0.1)
+    step = replace(STEP, models=place.models, model="v1")
+    with pytest.raises(smoke.Unreached, match=r"cannot be asked: http://127\.0\.0\.1:1 does not answer") as caught:
+        smoke.prove(Website("http://127.0.0.1:1"), step, selftest.load(place.models, "v1"))
+    assert "http://127.0.0.1:1" in caught.value.remedy
+    assert caught.value.retry
+
+
 def test_another_model_that_goes_on_answering_is_refused_after_a_while(place: Place, website: Website) -> None:
     step = replace(STEP, models=place.models, model="odd")
     with pytest.raises(smoke.Refused, match="model v1 answers"):
@@ -150,3 +181,18 @@ def test_agreement_is_also_measured_on_the_batchs_held_out_pictures(tmp_path: Pa
     assert held_out(buckets.models, "r2") == []
     local(contract.manifest(buckets.models, "r1")).unlink()
     assert held_out(buckets.models, "r1") == []  # not finished
+
+
+def test_a_held_out_picture_that_was_packed_too_thin_for_the_website_is_not_asked(tmp_path: Path) -> None:
+    buckets: Buckets = make_buckets(tmp_path)
+    folder = local(f"{buckets.models}/batches/r1")
+    folder.mkdir(parents=True)
+    writer = ShardWriter(folder, "holdout", limit=10**9)
+    for key, size in (("thin", (512, 31)), ("wide", (512, 32))):
+        jpeg = io.BytesIO()
+        Image.new("RGB", size).save(jpeg, "JPEG")
+        writer.add(Sample(key, jpeg.getvalue(), {"label": "cat"}))
+    writer.close()
+    local(contract.manifest(buckets.models, "r1")).write_bytes(b"")
+    (asked,) = held_out(buckets.models, "r1")
+    assert Image.open(io.BytesIO(asked)).size == (512, 32)

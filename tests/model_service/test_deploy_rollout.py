@@ -9,9 +9,24 @@ from typing import Any
 import pytest
 
 from model_service.deploy import manifests, removal, rollout
-from model_service.deploy.documents import next_site, served_before
+from model_service.deploy.blame import blames
+from model_service.deploy.canary import Aborted, Stuck, Unasked
+from model_service.deploy.cluster import Unreachable
+from model_service.deploy.documents import model_before, next_site, readable, served_before
 from model_service.deploy.kubernetes import address
-from model_service.deploy.revisions import PROVED, REVISION, Release, Revisions, going_back, noting, release, revisions
+from model_service.deploy.revisions import (
+    PROVED,
+    REVISION,
+    Release,
+    Revisions,
+    going_back,
+    name_of,
+    noting,
+    release,
+    revisions,
+)
+from model_service.deploy.smoke import Refused, Unreached
+from model_service.errors import StepError
 from model_service.site import Site
 
 Object = dict[str, Any]
@@ -28,21 +43,23 @@ def template(document: str, image: str = IMAGE, hashed: str = "") -> Object:
     return {"metadata": {"labels": labels, "creationTimestamp": None}, "spec": pod}
 
 
-def deployment(revision: int = 1, proved: str = "", document: str = "animals-website-site-a", **status: Any) -> Object:
-    annotations = {REVISION: str(revision)} | ({PROVED: proved} if proved else {})
+def deployment(
+    revision: int = 1, proved: str | None = None, document: str = "animals-website-site-a", **status: Any
+) -> Object:
+    annotations = {REVISION: str(revision)} | ({} if proved is None else {PROVED: proved})
     meta = {"name": "animals-website", "namespace": "zoo", "uid": "d", "generation": 3, "annotations": annotations}
     status = {"observedGeneration": 3} | status
     return {"metadata": meta, "spec": {"replicas": 2, "template": template(document)}, "status": status}
 
 
-def replicaset(name: str, revision: int, owner: str = "d") -> Object:
+def replicaset(name: str, revision: int, owner: str = "d", document: str = "", image: str = IMAGE) -> Object:
     return {
         "metadata": {
             "name": name,
             "annotations": {REVISION: str(revision)},
             "ownerReferences": [{"uid": owner}],
         },
-        "spec": {"template": template(f"animals-website-site-{name}", hashed=name)},
+        "spec": {"template": template(f"animals-website-site-{document or name}", image, hashed=name)},
     }
 
 
@@ -158,7 +175,7 @@ def test_the_log_says_what_changes_and_is_not_silent_for_long(
 def test_only_the_deployments_own_replicasets_count() -> None:
     there = revisions(deployment(2), [replicaset("one", 1), replicaset("two", 2), replicaset("alien", 3, "other")])
     assert there.current == replicaset("two", 2)
-    assert there.before == replicaset("one", 1)
+    assert there.back() == replicaset("one", 1)
     assert revisions(None, []) == Revisions(None, [])
 
 
@@ -168,7 +185,8 @@ SETS = [replicaset("one", 1), replicaset("two", 2), replicaset("three", 3)]
 @pytest.mark.parametrize(
     ("revision", "proved", "before", "is_proved"),
     [
-        (3, "", "two", False),  # nothing was ever proved here: as kubectl rollout undo
+        (3, None, "two", False),  # deploy did not make it: as kubectl rollout undo
+        (3, "", None, False),  # deploy made it, and nothing was ever proved
         (3, "two one", "two", False),
         (3, "one", "one", False),  # two was deployed and failed, or was killed
         (3, "three one", "one", True),
@@ -176,10 +194,29 @@ SETS = [replicaset("one", 1), replicaset("two", 2), replicaset("three", 3)]
         (3, "gone one", "one", False),  # its ReplicaSet is past the history's limit
     ],
 )
-def test_going_back_leads_to_what_was_proved(revision: int, proved: str, before: str | None, is_proved: bool) -> None:
+def test_going_back_leads_to_what_was_proved(
+    revision: int, proved: str | None, before: str | None, is_proved: bool
+) -> None:
     there = revisions(deployment(revision, proved), SETS)
-    assert (there.before or {"metadata": {"name": None}})["metadata"]["name"] == before
+    assert name_of(there.back()) == (before or "")
     assert there.is_proved is is_proved
+
+
+def test_going_back_never_leads_to_what_is_skipped() -> None:
+    unmade = revisions(deployment(3), SETS)
+    assert name_of(unmade.back(lambda r: name_of(r) == "two")) == "one"
+    proved = revisions(deployment(3, "three two one"), SETS)
+    assert name_of(proved.back(lambda r: name_of(r) == "two")) == "one"
+
+
+@pytest.mark.parametrize(
+    ("document", "image", "is_proved"),
+    [("two", IMAGE, True), ("two", f"serve@sha256:{'b' * 64}", False), ("three", IMAGE, False)],
+    ids=["restarted", "another image", "another model"],
+)
+def test_a_restart_of_what_was_proved_is_proved(document: str, image: str, is_proved: bool) -> None:
+    again = replicaset("again", 3, document=document, image=image)
+    assert revisions(deployment(3, "two one"), [*SETS[:2], again]).is_proved is is_proved
 
 
 def test_while_the_controller_has_not_seen_the_change_nothing_is_current() -> None:
@@ -202,8 +239,9 @@ def test_going_back_applies_the_template_and_leaves_the_number_of_pods_alone() -
     assert "pod-template-hash" in SETS[1]["spec"]["template"]["metadata"]["labels"]  # what was read is not changed
 
 
-def test_no_note_is_made_of_nothing() -> None:
-    assert "annotations" not in noting({"metadata": {}}, [])["metadata"]
+def test_a_note_of_nothing_is_a_note_too() -> None:
+    assert noting({"metadata": {}}, [])["metadata"]["annotations"] == {PROVED: ""}
+    assert "annotations" not in noting({"metadata": {}}, None)["metadata"]
 
 
 KNOWN = {f"animals-website-site-{name}": Site(f"v{name}", "v0") for name in ("one", "two", "three")}
@@ -218,16 +256,78 @@ def test_a_model_that_was_deployed_before_gets_the_same_document_again() -> None
 @pytest.mark.parametrize(
     ("model", "proved", "expected"),
     [
-        ("vfour", "", "vthree"),  # nothing is known of proofs: what is served now
+        ("vfour", None, "vthree"),  # nothing is known of proofs: what is served now
         ("vfour", "three two", "vthree"),
         ("vfour", "two one", "vtwo"),  # three is served but failed, or was killed
         ("vthree", "three two", "v0"),  # the same again
         ("vtwo", "three two", "vthree"),
     ],
 )
-def test_what_was_served_before_is_what_was_proved_last(model: str, proved: str, expected: str) -> None:
+def test_what_was_served_before_is_what_was_proved_last(model: str, proved: str | None, expected: str) -> None:
     live = deployment(3, proved, "animals-website-site-three")
     assert served_before(model, revisions(live, SETS), KNOWN) == expected
+
+
+@pytest.mark.parametrize(
+    ("sets", "proved", "withdrawn", "before"),
+    [
+        (SETS, "three two one", None, "two"),
+        (SETS, "three two one", "vtwo", "one"),
+        ([*SETS, replicaset("restarted", 4, document="three")], "three two one", None, "two"),
+        ([*SETS, replicaset("image", 4, document="three", image="other")], "image three one", None, "one"),
+        ([SETS[2], replicaset("restarted", 4, document="three")], "three", None, ""),
+        ([*SETS, replicaset("nameless", 4)], "nameless three", None, "three"),
+    ],
+    ids=[
+        "the one before",
+        "it was withdrawn",
+        "after a restart",
+        "after another image",
+        "only itself",
+        "unknown model",
+    ],
+)
+def test_an_operator_goes_back_to_another_model(
+    sets: list[Object], proved: str, withdrawn: str | None, before: str
+) -> None:
+    document: str = release(sets[-1]).document
+    there = revisions(deployment(len(sets) if len(sets) != 2 else 4, proved, document), sets)
+    assert name_of(model_before(there, KNOWN, withdrawn)) == before
+
+
+def test_a_document_that_cannot_be_read_is_passed_over(caplog: pytest.LogCaptureFixture) -> None:
+    newer = '{"version": "v9", "previous": null, "of_a_newer_release": 1}'
+    data: list[Object | None] = [{"site.json": newer}, {"site.json": "{"}, {"other": "x"}, None, {"site.json": "[]"}]
+    maps = [config_map(f"animals-website-site-{n}") | {"data": one} for n, one in enumerate(data)]
+    assert readable([*maps, config_map("something-else")]) == {"animals-website-site-0": Site("v9")}
+    assert [f"ConfigMap animals-website-site-{n}" in text for n, text in enumerate(caplog.messages, 1)] == [True] * 4
+
+
+SOUND: Object = {"another": True, "same_image": True, "ready": True}
+
+
+@pytest.mark.parametrize(
+    ("error", "differs", "blamed"),
+    [
+        (Refused("wrong answers"), {}, True),
+        (Refused("wrong answers"), {"same_image": False}, True),
+        (Refused("too slow"), {"another": False}, False),
+        (rollout.Failed("crash loop"), {"ready": False}, True),
+        (rollout.Failed("ImagePullBackOff"), {"ready": False, "same_image": False}, False),
+        (rollout.Failed("ImagePullBackOff"), {"ready": False, "another": False}, False),
+        (Aborted("it disagrees"), {}, True),
+        (Stuck("crash loop"), {}, True),
+        (Stuck("ImagePullBackOff"), {"same_image": False}, False),
+        (Unasked("the Service did not lead there"), {}, False),
+        (Unreached("nobody answers"), {}, False),
+        (Unreached("its pods crash at the first question"), {"ready": False}, True),
+        (Unreachable("no API"), {}, False),
+        (StepError("forbidden"), {}, False),
+        (ValueError("a mistake in deploy"), {}, False),
+    ],
+)
+def test_a_model_is_withdrawn_only_for_what_is_its_own_fault(error: Exception, differs: Object, blamed: bool) -> None:
+    assert blames(error, **SOUND | differs) is blamed
 
 
 def test_nothing_was_served_before_the_first() -> None:

@@ -135,6 +135,31 @@ def test_only_the_champion_can_be_withdrawn_and_only_once(models: str) -> None:
     assert registry.withdrawn(models) == {"version": "v2", "run": "r2", "why": "is"}
 
 
+def test_a_withdrawn_champion_gives_way_to_what_the_website_serves(models: str) -> None:
+    for version in ("v1", "v2"):
+        registry.save(models, version, FILES, {})
+    champion(models, "v3", "v2")
+    assert registry.withdraw(models, "v3", "r3", "taken back", serves="v2")
+    assert registry.withdraw(models, "v2", "r3", "taken back again", serves="v1")
+    pointer, _ = registry.champion(models)
+    assert pointer is not None
+    assert pointer["version"] == "v1"
+    champion(models, "v3", "v2")
+    assert registry.withdraw(models, "v3", "r3", "taken back", serves="of another bucket")
+    assert read_json(f"{models}/resnet34/champion.json")["version"] == "v2"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", "null", '{"version": 1}'])
+def test_a_damaged_pointer_is_named_and_never_taken_for_no_champion(models: str, text: str) -> None:
+    path = local(f"{models}/resnet34/champion.json")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    for read in (registry.champion, registry.withdrawn, lambda where: registry.withdraw(where, "v1", "r", "why")):
+        with pytest.raises(BadModel, match=r"resnet34/champion\.json is damaged") as caught:
+            read(models)
+        assert "older generation" in caught.value.remedy
+
+
 def test_a_champion_moved_in_that_moment_stays(models: str, monkeypatch: pytest.MonkeyPatch) -> None:
     champion(models, "v1", None)
     move = registry.move_champion

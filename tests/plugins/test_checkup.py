@@ -19,6 +19,7 @@ from menagerie.settings import Settings, read
 from tests.plugins.airflow_home import REPO
 
 DIGEST = f"example/model_service@sha256:{'0' * 64}"
+ERROR = {"message": "broke down", "remedy": "", "retry": False}
 FINE: Row = {"check": "a", "state": "ok", "found": "fine", "remedy": ""}
 BROKEN: Row = {"check": "longer", "state": "failed", "found": "broken", "remedy": "mend it"}
 LEFT_OUT: Row = {"check": "b", "state": "skipped", "found": "--url is not given", "remedy": ""}
@@ -64,6 +65,12 @@ def test_with_pods_the_settings_name_the_images_by_digest() -> None:
     assert found == (
         f"launcher kubernetes, buckets gs://acme-…, namespace menagerie, image {DIGEST}, website's image {DIGEST}"
     )
+
+
+def test_a_folder_is_no_bucket_of_pods() -> None:
+    variables = {"LAUNCHER": "kubernetes", "BUCKETS": "file:///srv/b/", "IMAGE": DIGEST, "SERVE_IMAGE": DIGEST}
+    finding = checkup.configuration(read({f"MENAGERIE_{key}": value for key, value in variables.items()}))
+    assert (finding.state, finding.remedy) == ("warning", "Set MENAGERIE_BUCKETS to gs://…: pods share no folder.")
 
 
 def test_versions_name_the_contracts() -> None:
@@ -122,7 +129,8 @@ def test_a_check_that_breaks_down_is_a_row() -> None:
 
 
 def result(status: str, *rows: Row) -> dict[str, Any]:
-    return {"status": status, "outputs": {"rows": list(rows)}}
+    error = {"error": ERROR} if status == "failed" else {}
+    return {"status": status, "outputs": {"rows": list(rows)}} | error
 
 
 @pytest.fixture
@@ -144,7 +152,9 @@ def test_of_a_step_that_failed_they_are_read_from_its_document(uri: str) -> None
 
 
 @pytest.mark.parametrize(
-    "document", [None, result("ok", FINE), {"status": "failed"}], ids=["none", "of an earlier attempt", "no rows"]
+    "document",
+    [None, result("ok", FINE), {"status": "failed", "error": ERROR}],
+    ids=["none", "of an earlier attempt", "no rows"],
 )
 def test_of_a_step_that_did_not_get_that_far_the_log_is_named(uri: str, document: dict[str, Any] | None) -> None:
     if document:
@@ -155,6 +165,12 @@ def test_of_a_step_that_did_not_get_that_far_the_log_is_named(uri: str, document
 
 
 def test_a_document_that_cannot_be_read_does_not_hide_the_other_rows(uri: str) -> None:
+    Path(uri.removeprefix("file://")).write_text("{")
+    (row,) = checkup.of_step("steps", None, uri)
+    assert row["found"] == f"it left no rows: Damaged: {uri} is not a step's result: it is damaged. " + (
+        "Delete it and clear the task."
+    )
+    Path(uri.removeprefix("file://")).unlink()
     Path(uri.removeprefix("file://")).mkdir()
     (row,) = checkup.of_step("steps", None, uri)
     assert row["found"].startswith("it left no rows: IsADirectoryError")

@@ -157,6 +157,27 @@ def test_a_step_that_broke_down_in_silence(step: Place) -> None:
         run(step("sys.exit(7)"))
 
 
+def test_what_is_quoted_is_cut(step: Place) -> None:
+    with pytest.raises(AirflowException) as failure:
+        run(step("print('x' * 3_000_000); sys.exit(7)"))
+    assert str(failure.value).endswith("x" * 500 + "… (2999500 more)")
+    error = {"message": "y" * 5000, "remedy": "", "retry": True}
+    with pytest.raises(AirflowException) as failure:
+        run(step(f"finish(status='failed', error={error})"))
+    assert str(failure.value) == f"sort failed: {'y' * 4000}… (1000 more)"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", "null", '{"status": "failed"}', '{"status": "half"}'])
+def test_a_damaged_result_is_named_with_the_way_out(step: Place, tmp_path: Path, text: str) -> None:
+    said = rf"file://{tmp_path}/sort.json is not a step's result: it is damaged\. Delete it and clear the task\."
+    with pytest.raises(AirflowFailException, match=said):
+        run(step(f"result.write_text({text!r})"))
+    with pytest.raises(AirflowFailException, match=said):  # and as long as it stands there
+        run(step("finish(status='ok')"))
+    (tmp_path / "sort.json").unlink()
+    assert run(step("finish(status='ok')"))["status"] == "ok"
+
+
 def test_an_earlier_attempts_failure_is_not_taken_for_this_ones(step: Place, tmp_path: Path) -> None:
     error = {"class": "StepError", "message": "the disk was full", "remedy": "", "retry": False}
     (tmp_path / "sort.json").write_text(json.dumps({"status": "failed", "error": error}))
@@ -168,8 +189,9 @@ def test_an_earlier_attempts_failure_is_not_taken_for_this_ones(step: Place, tmp
 
 
 def test_a_step_killed_from_outside_says_so_and_is_tried_again(step: Place) -> None:
+    error = {"message": "of an earlier attempt", "remedy": "", "retry": False}
     with pytest.raises(AirflowException) as failure:
-        run(step("finish(status='failed', error='of an earlier attempt'); os.kill(os.getpid(), signal.SIGKILL)"))
+        run(step(f"finish(status='failed', error={error}); os.kill(os.getpid(), signal.SIGKILL)"))
     assert str(failure.value) == "sort was killed by SIGKILL (out of memory?); a retry starts it again"
     assert not isinstance(failure.value, AirflowFailException)
 

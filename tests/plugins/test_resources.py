@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import menagerie_contract as contract
@@ -43,11 +44,22 @@ def test_what_is_named_is_changed_and_nothing_else() -> None:
         ({"train": {"ram": "8Gi"}}, "the Param pods.train has a key 'ram'; the keys are cpu, memory, storage, "),
         ({"train": {"memory": "much"}}, "the Param pods.train.memory is 'much'; set it to memory, such as 16Gi"),
         ({"train": {"cpu": "0"}}, "the Param pods.train.cpu is '0'; set it to CPUs"),
+        ({"train": {"cpu": "4Gi"}}, "the Param pods.train.cpu is '4Gi'; set it to CPUs, such as 500m or 8"),
+        ({"train": {"cpu": "0.0001"}}, "the Param pods.train.cpu is '0.0001'; set it to CPUs"),
+        ({"train": {"memory": 16}}, "the Param pods.train.memory is 16; set it to memory, such as 16Gi"),
+        ({"train": {"memory": "500m"}}, "the Param pods.train.memory is '500m'; set it to memory"),
+        ({"train": {"storage": "9k"}}, "the Param pods.train.storage is '9k'; set it to ephemeral storage"),
         ({"train": {"cpu": True}}, "the Param pods.train.cpu is True; set it to CPUs"),
         ({"train": {"gpus": -1}}, "the Param pods.train.gpus is -1; set it to a number of GPUs"),
         ({"train": {"deadline": 5}}, "the Param pods.train.deadline is 5; set it to whole seconds"),
         ({"train": {"node_selector": {"a": 1}}}, "the Param pods.train.node_selector is {'a': 1}; set it to"),
         ({"train": {"tolerations": [{"keys": "a"}]}}, "the Param pods.train.tolerations is [{'keys': 'a'}]; set it"),
+        ({"train": {"node_selector": {"a b": "c d"}}}, "the Param pods.train.node_selector is {'a b': 'c d'}; set it"),
+        ({"train": {"node_selector": {"a/": "b"}}}, "the Param pods.train.node_selector is {'a/': 'b'}; set it"),
+        ({"train": {"tolerations": [{}]}}, "the Param pods.train.tolerations is [{}]; set it to a list"),
+        ({"train": {"tolerations": [""]}}, "the Param pods.train.tolerations is ['']; set it to a list"),
+        ({"train": {"tolerations": [{"key": "a", "operator": "Is"}]}}, "the Param pods.train.tolerations is "),
+        ({"train": {"tolerations": [{"key": "a", "effect": "No"}]}}, "the Param pods.train.tolerations is "),
         ({"train": {"tolerations": ["a"]}}, "the Param pods.train.tolerations is ['a']; set it to a list"),
         ({"train": {"service_account": ""}}, "the Param pods.train.service_account is ''; set it to the name"),
         ({"sort": {"spot": True}}, "the Param pods.sort.spot is true; only predict and train may run on Spot nodes"),
@@ -57,6 +69,27 @@ def test_what_cannot_be_is_refused_by_its_key(changes: object, said: str) -> Non
     with pytest.raises(ResourcesError) as refusal:
         override(TABLE, changes, PODS)
     assert str(refusal.value).startswith(said)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        *({"cpu": value} for value in (8, 0.5, "1500m", "2.5")),
+        *({"memory": value} for value in ("512Mi", "1.5G", 17179869184, "1048576")),
+        {"node_selector": {"cloud.google.com/machine-family": "n2", "plain": ""}},
+        {"tolerations": [{"operator": "Exists"}, {"key": "a.b/c", "value": "d", "effect": "NoSchedule"}]},
+        {"tolerations": [{"key": "a", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 60}]},
+    ],
+)
+def test_what_kubernetes_takes_is_taken(change: dict[str, Any]) -> None:
+    assert override(TABLE, {"train": change}, PODS) != TABLE
+
+
+def test_who_may_trigger_a_run_may_not_choose_its_account() -> None:
+    changes = {"train": {"service_account": "menagerie-deploy"}}
+    assert override(TABLE, changes, "MENAGERIE_PODS")["train"].service_account == "menagerie-deploy"
+    with pytest.raises(ResourcesError, match=r"pods\.train\.service_account cannot be set for one run; MENAGERIE_PODS"):
+        override(TABLE, changes, PODS, only_by_settings=("service_account",))
 
 
 # The pod.
@@ -110,3 +143,14 @@ def test_labels_are_safe_whatever_the_names() -> None:
     assert (
         found["menagerie.dev/run"] != pods.labels(dag="d", run="r" * 81, step="train", attempt=2)["menagerie.dev/run"]
     )
+
+
+@pytest.mark.parametrize("value", ["-", "---", "_.-", "r" * 240, "-a-", "a b", "é"])
+def test_a_label_begins_and_ends_with_a_letter_or_digit_and_has_a_hash_when_changed(value: str) -> None:
+    assert re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?", pods.label(value))
+    assert pods.label(value) != value
+    assert pods.label(value) != pods.label(value + "-")
+
+
+def test_a_label_that_needs_no_change_has_none() -> None:
+    assert pods.label("manual__2026-11-21T06-31-00-00-00") == "manual__2026-11-21T06-31-00-00-00"

@@ -54,7 +54,11 @@ def test_a_bucket_is_the_prefix_and_its_name(buckets: str, bucket: str) -> None:
 
 def test_no_schedule() -> None:
     assert read({"MENAGERIE_SCHEDULE": "none"}).schedule is None
-    assert read({"MENAGERIE_SCHEDULE": "@hourly"}).schedule == "@hourly"
+
+
+@pytest.mark.parametrize("schedule", ["@hourly", "@continuous", "*/15 6-18 * jan,jul mon-fri", "0 0 * * 5#2"])
+def test_a_schedule_is_what_airflow_takes(schedule: str) -> None:
+    assert read({"MENAGERIE_SCHEDULE": schedule}).schedule == schedule
 
 
 @pytest.mark.parametrize(
@@ -63,11 +67,21 @@ def test_no_schedule() -> None:
         ("LAUNCHER", "vertex", "one of: local, gke, kubernetes"),
         ("BUCKETS", "s3://acme", "gs:// or gs://<prefix>- in the cloud"),
         ("BUCKETS", "gs://acme/animals", "gs:// or gs://<prefix>- in the cloud"),
+        ("BUCKETS", "gs://A b-", "as bucket names are"),
+        ("BUCKETS", "gs://acme..org-", "as bucket names are"),
+        ("BUCKETS", f"gs://{'a' * 45}", "at most 44 characters"),
         ("BUCKETS", "file://buckets", "file:///<absolute folder>/ on a laptop"),
         ("BUCKETS", "/srv/buckets", "file:///<absolute folder>/ on a laptop"),
         ("SITE", "site.json", "the URI of a document"),
         ("SITE_URL", "localhost:5000", "an address such as http://127.0.0.1:5000"),
+        ("SITE_URL", "http://", "an address such as http://127.0.0.1:5000"),
+        ("GCP_CONN", " ", "the id of an Airflow connection"),
+        ("KUBE_CONN", " ", "the id of an Airflow connection"),
         ("SCHEDULE", "every day", "a cron expression of five fields"),
+        ("SCHEDULE", "a b c d e", "a cron expression of five fields"),
+        ("SCHEDULE", "30 25 * * *", "a cron expression of five fields"),
+        ("SCHEDULE", "* * * * * *", "a cron expression of five fields"),
+        ("SCHEDULE", "@never", "a cron expression of five fields"),
         ("RETRY_DELAY", "soon", "seconds, from 0 to 3600"),
         ("RETRY_DELAY", "-1", "seconds, from 0 to 3600"),
         ("RETRY_DELAY", "3601", "seconds, from 0 to 3600"),

@@ -91,11 +91,11 @@ def _doubled(value: str | int) -> str:
 
 
 def _text(what: str, said: list[str], lines: list[str] | None, remedy: str) -> str:
-    parts = [what]
+    parts = [failures.short(what, failures.MESSAGE)]
     if remedy:
         parts.append(f"Remedy: {remedy}")
     if said:
-        parts.append("The cluster said:\n" + "\n".join(said))
+        parts.append("The cluster said:\n" + "\n".join(failures.short(one) for one in said))
     if lines is not None:
         parts.append(failures.last_words(lines))
     return "\n".join(parts)

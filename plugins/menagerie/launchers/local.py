@@ -42,9 +42,9 @@ class LocalStepOperator(BaseOperator):
         except contract.ContractError as error:
             raise AirflowFailException(f"{self.task_id} cannot be run: {error}") from error
         assert isinstance(step, contract.Batch)
-        earlier = documents.read(step.result)
+        earlier = documents.result(step.result)
         code, tail = self._run()
-        result = documents.read(step.result)
+        result = documents.result(step.result)
         if code == 0 and result is not None and result["status"] == "ok":
             return result
         # A failure that stood there before is not this attempt's: it died before it could clear it away.

@@ -12,7 +12,7 @@ from kubernetes.client import ApiException
 from kubernetes.client import models as k8s
 from urllib3.exceptions import HTTPError
 
-from menagerie.launchers import autopsy, symptoms, visits
+from menagerie.launchers import autopsy, pods, symptoms, visits
 
 BEFORE = "menagerie.dev/result-before"  # annotation, and key of the trigger's events: see `fingerprint`
 
@@ -29,6 +29,12 @@ def is_ok(result: dict[str, Any] | None) -> TypeGuard[dict[str, Any]]:
 class PodCare(KubernetesPodOperator):
     _before = ""  # fingerprint of the result that stood there before the pod
     _mine: k8s.V1Pod | None = None  # the pod, as it was when it was last met
+
+    @staticmethod
+    def _get_ti_pod_labels(context: Any = None, include_try_number: bool = True) -> dict[str, str]:
+        """Airflow's own labels, by which it finds a pod again; its values can begin with a dash, which Kubernetes refuses."""
+        found = KubernetesPodOperator._get_ti_pod_labels(context, include_try_number)
+        return {key: pods.begun(value) for key, value in found.items()}
 
     def cleanup(self, pod: Any, remote_pod: Any, xcom_result: Any = None, context: Any = None) -> None:
         """Nothing yet: what becomes of a pod is decided once its result has been read, by `_part`."""
@@ -59,7 +65,10 @@ class PodCare(KubernetesPodOperator):
     def _goes_on(self, pod: k8s.V1Pod) -> bool:
         if symptoms.is_over(pod) or pod.metadata.deletion_timestamp:
             return False
-        seen = autopsy.events(self.client, pod.metadata.name, pod.metadata.namespace)
+        seen = visits.ask(
+            lambda: autopsy.events(self.client, pod.metadata.name, pod.metadata.namespace),
+            self._refresh_cached_properties,
+        )
         return symptoms.stuck(pod, seen, datetime.now(UTC)) is None
 
     def _part(self, *, succeeded: bool) -> None:

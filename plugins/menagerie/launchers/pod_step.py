@@ -57,7 +57,10 @@ class PodStep(PodCare):
             step = contract.parse(self.argv)
             changes = context["params"].get("pods") or {}
             self._row = resources.row(step)
-            self._resources = resources.override(settings().pods, changes, "the Param pods")[self._row]
+            table = resources.override(
+                settings().pods, changes, "the Param pods", only_by_settings=("service_account",)
+            )
+            self._resources = table[self._row]
         except (contract.ContractError, resources.ResourcesError) as error:
             raise AirflowFailException(f"{self.task_id} cannot be run: {error}") from error
         assert isinstance(step, contract.Batch)
@@ -97,7 +100,7 @@ class PodStep(PodCare):
 
     def execute(self, context: Any) -> dict[str, Any]:
         self._plan(context)
-        earlier = documents.read(self._step.result)
+        earlier = documents.result(self._step.result)
         if is_ok(earlier) and not self._step.converges:
             self.log.info("%s has succeeded before: its result stands, no pod is needed", self._step.name)
             return self._say(context, earlier)
@@ -135,7 +138,11 @@ class PodStep(PodCare):
                 wait()
             except Exception as error:  # what it means is decided below, by the result and the pod
                 fault = error
-            result = documents.read(self._step.result)
+            try:
+                result = documents.result(self._step.result)
+            except documents.Damaged:
+                self._part(succeeded=False)
+                raise
             if result is not None and fingerprint(result) == self._before:
                 result = None  # an earlier attempt's
             if is_ok(result):

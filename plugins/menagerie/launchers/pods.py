@@ -18,6 +18,7 @@ GRACE = 30  # seconds between SIGTERM and SIGKILL
 SPOT_GRACE = 15  # of them, what GKE leaves a pod whose Spot node is taken away
 NEEDS_API = ("deploy",)  # the steps that talk to the cluster
 UNDISTURBED = ("train",)  # the steps that the cluster's autoscaler must not move to save a node
+LONGEST_NAME = 63
 _SPOT = "cloud.google.com/gke-spot"
 _GPU = "nvidia.com/gpu"
 
@@ -26,13 +27,23 @@ def labels(*, dag: str, run: str, step: str, attempt: int | str) -> dict[str, st
     """By which the reaper and people find a step's pods. Values are made safe: a label's are short and plain."""
     values = {"dag": dag, "run": run, "step": step, "try": str(attempt)}
     return {"app.kubernetes.io/managed-by": "menagerie"} | {
-        f"menagerie.dev/{key}": str(make_safe_label_value(value)) for key, value in values.items()
+        f"menagerie.dev/{key}": label(value) for key, value in values.items()
     }
 
 
+def label(value: str) -> str:
+    """A label's value: at most 63 plain characters, the first and the last a letter or digit; what is changed has a hash."""
+    return begun(make_safe_label_value(value))
+
+
+def begun(value: str) -> str:
+    """A label's value that Airflow made: of a text without a letter or digit it leaves a dash, and the hash."""
+    return value.lstrip("-")
+
+
 def name(step: str, run: str) -> str:
-    """What the pod's name begins with; Airflow shortens it and adds a random suffix."""
-    return f"menagerie-{step}-{run}"
+    """What the pod's name begins with; Airflow shortens it further and adds a random suffix, but refuses a very long one."""
+    return f"menagerie-{step}-{run}"[:LONGEST_NAME]
 
 
 def pod(
