@@ -150,7 +150,7 @@ def test_a_right_that_is_missing_is_named_with_the_role_that_gives_it(api: Api) 
         connect().apply(DEPLOYMENT)
     assert not caught.value.retry
     assert "menagerie-deploy" in caught.value.remedy
-    assert "-n zoo" in caught.value.remedy
+    assert "with namespace zoo in it" in caught.value.remedy
     with pytest.raises(StepError, match=r"verb get on pods/log\)"):
         connect().log("p", 5)
 
