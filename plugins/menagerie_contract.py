@@ -15,9 +15,10 @@ import typing
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-VERSION = "1"
+VERSION = "2"
 SPLITS = ("train", "holdout")
-QUARANTINE = "_quarantine"
+QUARANTINE, HELD = "_quarantine", "_held"  # our own folders where pictures arrive
+LABEL_PATTERN = r"^(?P<label>.+?)[_ -]?\(?\d+\)?$"  # cat_17, cat 17, cat-17, cat17, cat (17)
 ARCHITECTURE = "resnet34"
 NAMESPACE = "menagerie"  # on Kubernetes: of the steps' pods and of the website
 WEBSITE = "animals-website"  # the website's Service and Deployment
@@ -62,21 +63,49 @@ class Batch(Step):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sort(Batch):
+class Arriving(Batch):
+    """What the steps that look at arriving pictures are told."""
+
+    source: str = arg("URI of the bucket where pictures arrive, e.g. gs://animals_all")
+    label_manifest: str = arg("name of a CSV or JSONL in the source that tells labels; see --label-rule", "")
+    allow: str = arg("labels that are allowed, separated by commas; empty: any, see --new-classes", "")
+    new_classes: Literal["accept", "hold", "refuse"] = arg(
+        "what to do with labels that are not allowed or, without --allow, were never seen: take them, copy them to "
+        "_held/<label>/ until they are allowed, or put them into quarantine",
+        "accept",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan(Arriving):
+    """Find what is new, and split it into ranges of names that are sorted side by side."""
+
+    name: ClassVar[str] = "plan"
+    range_size: int = arg("most new objects in a range", 50_000, least=1)
+    max_ranges: int = arg("most ranges of a run; what is left over waits for the next", 256, least=1, most=1000)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sort(Arriving):
     """Read each new picture once: validate, label, hash, copy for people, pack into train and holdout shards."""
 
     name: ClassVar[str] = "sort"
-    source: str = arg("URI of the bucket where pictures arrive, e.g. gs://animals_all")
+    plan: str = arg("URI of the range to sort, as plan gives it; empty: plan, and sort the first range", "")
     to_predict: str = arg("URI of the bucket that gets a copy of each picture under its label's folder")
-    label_rule: Literal["filename", "folder"] = arg(
-        "where the true label stands: <label>_<n>.<ext>, or the picture's folder", "filename"
+    label_rule: Literal["filename", "folder", "manifest"] = arg(
+        "where the true label stands: in the name, see --label-pattern; the picture's folder; or --label-manifest, with "
+        "columns name (or uri) and label",
+        "filename",
     )
+    label_pattern: str = arg("rule filename: regular expression on the name without its extension", LABEL_PATTERN)
     holdout: float = arg("share of pictures held out for judging, chosen by content hash", 0.2, least=0, most=0.9)
     max_bad: float = arg("largest share of unusable pictures before the step fails", 0.2, least=0, most=1)
     max_megapixels: float = arg("largest picture decoded, in millions of pixels", 50.0, least=0.001)
     max_megabytes: float = arg("largest file read, in millions of bytes", 50.0, least=0.001)
     min_side: int = arg("shortest side accepted, in pixels", 32, least=1)
+    max_aspect: float = arg("largest ratio of the longer to the shorter side", 20.0, least=1)
     shard_megabytes: float = arg("size at which a shard is closed, in millions of bytes", 64.0, least=0.001)
+    threads: int = arg("objects read and copied at once", 16, least=1, most=256)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,7 +231,7 @@ class Serve(Step):
 
 
 STEPS: dict[str, type[Step]] = {
-    s.name: s for s in (Sort, Predict, Evaluate, Train, Judge, Promote, Deploy, Serve, Doctor)
+    s.name: s for s in (Plan, Sort, Predict, Evaluate, Train, Judge, Promote, Deploy, Serve, Doctor)
 }
 
 
@@ -296,22 +325,43 @@ def batches(models: str) -> str:
     return f"{models}/batches"
 
 
-def manifest(models: str, run: str) -> str:
-    """A row a picture; written after the shards, so a batch without one is not finished."""
-    return f"{models}/batches/{run}/manifest.parquet"
+def batch(models: str, name: str) -> str:
+    """The folder of a batch. Its name is `<run>/<range>-<hash of its manifest>`: another content is another folder."""
+    return f"{models}/batches/{name}"
 
 
-def plan(models: str, run: str) -> str:
-    """The names and generations a sort took on; written first, so that a retry packs the same shards."""
-    return f"{models}/batches/{run}/plan.parquet"
+def manifest(models: str, batch: str) -> str:
+    """A row a picture. The batch counts once the ledger's head names it."""
+    return f"{models}/batches/{batch}/manifest.parquet"
 
 
-def shard(models: str, run: str, split: str, index: int) -> str:
-    return f"{models}/batches/{run}/{split}-{index:05d}.tar"
+def shard(models: str, batch: str, split: str, index: int) -> str:
+    return f"{models}/batches/{batch}/{split}-{index:05d}.tar"
 
 
-def ledger(models: str) -> str:
-    return f"{models}/ledger"
+def batch_of(shard: str) -> str:
+    """The name of the batch that a shard, by its URI, belongs to."""
+    return "/".join(shard.rsplit("/", 3)[1:3])
+
+
+def plan(models: str, run: str, index: int, digest: str) -> str:
+    """The names and generations of a range, written before anything is sorted, so that a retry packs the same shards."""
+    return f"{models}/runs/{run}/plan/{index:05d}-{digest}.parquet"
+
+
+def plan_index(plan: str) -> int:
+    """Which range of its run it is."""
+    return int(plan.rsplit("/", 1)[1].split("-")[0])
+
+
+def ledger_head(models: str) -> str:
+    """Which batches there are and which files make up the ledger; moves by compare-and-swap only."""
+    return f"{models}/ledger/head.json"
+
+
+def ledger(models: str, digest: str) -> str:
+    """A part of the ledger: what has been sorted, in name order."""
+    return f"{models}/ledger/{digest}.parquet"
 
 
 def predictions(predicted: str, run: str, index: int) -> str:
