@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import menagerie_contract as contract
-from airflow.providers.common.compat.sdk import Param, TriggerRule, dag
+from airflow.providers.common.compat.sdk import TriggerRule, dag
 
 # Named one by one: `@task.branch` and the like would search every provider while the file is parsed.
 from airflow.providers.standard.decorators.branch_python import branch_task
@@ -14,103 +16,29 @@ from airflow.providers.standard.decorators.python import python_task
 from airflow.providers.standard.decorators.short_circuit import short_circuit_task
 from menagerie import decisions, documents
 from menagerie.launchers import fan_out, launch, reap
+from menagerie.params import PARAMS, POD_PARAMS
 from menagerie.settings import settings
 
 DOC = """
 ### Pictures in, a better classifier out
 
 ```
-animals_all ─ sort ─┬─ predict (a task a shard) ─ evaluate ─┬─ train ─ judge ─┬─ promote ─ deploy ─ website
-                    │                                       │                 │
-                    ├─ no champion yet: train the first ────┘                 └─ the champion was better: keep it
-                    └─ nothing new: done
+animals_all ─ plan ─ sort ─┬─ predict (a task a shard) ─ evaluate ─┬─ train ─ judge ─┬─ promote ─ deploy ─ website
+         (a task a range)  │                                       │                 │
+                           ├─ no champion yet: train the first ────┘                 └─ the champion was better: keep it
+                           └─ nothing new: done
 ```
 
-Drop `<label>_<n>.jpg` files (or `<label>/<any name>.jpg` with **label rule** *folder*) into **animals_all** and trigger, or
-wait for the schedule. Pictures that cannot be used are copied to `animals_all/_quarantine/<reason>/`; the report is
+Drop `<label>_<n>.jpg` files (or `<label>/<any name>.jpg` with **label rule** *folder*; or any, and a table of names and labels,
+with *manifest*) into **animals_all** and trigger, or wait for the schedule. Pictures that cannot be used are copied to
+`animals_all/_quarantine/<reason>/`, those whose label is not allowed yet to `animals_all/_held/<label>/`; the report is
 `animals_predicted/<run>/report.html`. Every task may be cleared and run again: nothing is lost and nothing happens twice.
 """
-
-PARAMS = {
-    "epochs": Param(
-        10, type="integer", minimum=1, maximum=500, title="Epochs", description="Passes over the pictures."
-    ),
-    "image_size": Param(
-        224,
-        type="integer",
-        minimum=32,
-        maximum=1024,
-        title="Image size",
-        description="Side of what the model sees, in pixels.",
-    ),
-    "label_rule": Param(
-        "filename",
-        enum=["filename", "folder"],
-        title="Label rule",
-        description="The true label is in the file's name, <label>_<n>.<ext>, or is its folder's name.",
-    ),
-    "retrain": Param(
-        "when-needed",
-        enum=["always", "when-needed", "never"],
-        title="Retrain",
-        description="when-needed: on low accuracy, new classes or many new pictures. always: also when nothing is new.",
-    ),
-    "deploy": Param(True, type="boolean", title="Deploy", description="Move the website to a newly promoted model."),
-    "weights": Param(
-        "auto",
-        enum=["auto", "none"],
-        title="Starting weights",
-        description="auto: ImageNet weights when they can be fetched. none: from scratch.",
-    ),
-    "min_accuracy": Param(
-        0.95,
-        type="number",
-        minimum=0,
-        maximum=1,
-        title="Accuracy wanted",
-        description="Below this, retraining is needed.",
-    ),
-    "min_gain": Param(
-        0.0,
-        type="number",
-        minimum=-1,
-        maximum=1,
-        title="Gain wanted",
-        description="Accuracy on held-out pictures that a candidate must gain on the champion. Below 0: it may lose that.",
-    ),
-    "max_bad": Param(
-        0.2,
-        type="number",
-        minimum=0,
-        maximum=1,
-        title="Bad pictures allowed",
-        description="Above this share, the run fails.",
-    ),
-}
-
-POD_PARAMS = {
-    "pods": Param(
-        {},
-        type="object",
-        title="Pods",
-        description='More or less for a step in this run: {"train": {"cpu": "8", "memory": "32Gi", "gpus": 1}}.',
-    ),
-    "canary_percent": Param(
-        0,
-        type="integer",
-        minimum=0,
-        maximum=90,
-        title="Canary",
-        description="Share of the website's pods that try a new model first, in percent. 0: none.",
-    ),
-    "canary_minutes": Param(
-        10, type="number", minimum=0, maximum=90, title="Canary's time", description="Minutes it is watched."
-    ),
-}
 
 ALL, TO_PREDICT, PREDICTED, MODELS = (
     settings().bucket(name) for name in ("animals_all", "animals_to_predict", "animals_predicted", "animals_models")
 )
+ARRIVING = ("label_manifest", "allow", "new_classes")  # the Params that plan and sort are both told
 RUN = "{{ run_id | run_name }}"
 CHAMPION = "{{ ti.xcom_pull(task_ids='champion') or '' }}"
 CANDIDATE = "{{ ti.xcom_pull(task_ids='train')['outputs']['version'] }}"
@@ -144,9 +72,14 @@ def param(name: str) -> Any:
     return f"{{{{ params.{name} }}}}"
 
 
+def text_param(name: str) -> str:
+    """One that Airflow's form makes null when it is left empty."""
+    return f"{{{{ params.{name} or '' }}}}"
+
+
 @dag(
     dag_id="animals_pipeline",
-    description="Sort, predict, evaluate, retrain, judge, promote, deploy",
+    description="Plan, sort, predict, evaluate, retrain, judge, promote, deploy",
     schedule=settings().schedule,  # 30 14 * * * unless MENAGERIE_SCHEDULE says otherwise
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
@@ -164,16 +97,40 @@ def param(name: str) -> Any:
     user_defined_filters={"run_name": contract.run_name},
 )
 def animals_pipeline() -> None:
-    sort = launch(
-        contract.Sort(
-            **step_fields("sort"),
+    plan = launch(
+        contract.Plan(
+            **step_fields("plan"),
             source=ALL,
-            to_predict=TO_PREDICT,
-            label_rule=param("label_rule"),
-            max_bad=param("max_bad"),
+            range_size=param("range_size"),
+            **{name: text_param(name) for name in ARRIVING},
         ),
-        task_id="sort",
+        task_id="plan",
     )
+
+    @python_task
+    def plan_sort(result: dict[str, Any], params: dict[str, Any], run_id: str) -> list[list[str]]:
+        """The command lines of the mapped sort tasks, one a range; none when nothing is new, and sort is skipped."""
+        run = contract.run_name(run_id)
+        return [
+            contract.Sort(
+                run=run,
+                models=MODELS,
+                result=contract.result(MODELS, run, f"sort-{contract.plan_parts(uri)[0]:05d}"),
+                plan=uri,
+                source=ALL,
+                to_predict=TO_PREDICT,
+                label_rule=params["label_rule"],
+                max_bad=params["max_bad"],
+                **{name: params[name] or "" for name in ARRIVING},
+            ).argv()
+            for uri in result["outputs"]["plans"]
+        ]
+
+    @python_task(trigger_rule=TriggerRule.NONE_FAILED)  # sort is skipped when nothing is new
+    def sort_totals(planned: dict[str, Any], sorted_: Iterable[dict[str, Any]]) -> dict[str, Any]:
+        totals = decisions.sort_totals(planned, sorted_)
+        print(json.dumps(totals["counts"], ensure_ascii=False))
+        return totals
 
     @python_task
     def champion(run_id: str) -> str | None:
@@ -254,11 +211,13 @@ def animals_pipeline() -> None:
 
     deploy = launch(contract.Deploy(**step_fields("deploy"), model=CANDIDATE, **where_to_deploy()), task_id="deploy")
 
+    sort = fan_out(contract.Sort, plan_sort(plan.output), task_id="sort", max_active_tis_per_dagrun=16)
+    totals = sort_totals(plan.output, sort.output)
     version, nothing, keep = champion(), nothing_new(), keep_champion()
-    plan = plan_predict(sort.output, version)
-    predict = fan_out(contract.Predict, plan, task_id="predict", max_active_tis_per_dagrun=64)
+    shares = plan_predict(totals, version)
+    predict = fan_out(contract.Predict, shares, task_id="predict", max_active_tis_per_dagrun=64)
 
-    after_sort(sort.output, version) >> [nothing, plan, train, keep]
+    after_sort(totals, version) >> [nothing, shares, train, keep]
     predict >> evaluate
     after_evaluate(evaluate.output) >> [train, keep]
     train >> judge
@@ -266,7 +225,7 @@ def animals_pipeline() -> None:
     promote >> deploy_wanted() >> deploy
     if settings().in_pods:
         # After every task that starts pods itself: a task between two of them can fail while the first still runs.
-        with_pods = [sort, predict, evaluate, train, judge, promote, deploy]
+        with_pods = [plan, sort, predict, evaluate, train, judge, promote, deploy]
         [nothing, keep, *with_pods] >> reap(task_id="reap")
 
 

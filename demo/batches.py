@@ -10,7 +10,7 @@ from demo.config import Config, DemoError
 from demo.pictures import write_batch
 
 FIRST_SHARE = 0.65  # of a person's own pictures go into the first batch
-EXTENSIONS = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"}
+EXTENSIONS = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".heic", ".heif"}
 
 
 def label_rule(config: Config) -> str:

@@ -16,7 +16,7 @@ from demo.config import DemoError
 from demo.processes import Processes
 
 # In the order of the road; the branches between them are Airflow's business.
-STEPS = ("sort", "predict", "evaluate", "train", "judge", "promote", "deploy")
+STEPS = ("plan", "sort", "predict", "evaluate", "train", "judge", "promote", "deploy")
 ENDED = {"success", "failed", "skipped", "upstream_failed", "removed"}
 MARKS = {
     "success": "[green]✓ done[/]",

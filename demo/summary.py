@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -41,15 +42,15 @@ def show(config: Config, airflow: Airflow, runs: list[tuple[str, float]], consol
 
 
 def _column(config: Config, run_id: str, seconds: float) -> dict[str, str]:
-    sort = _result(config, run_id, "sort")["counts"]
+    new, splits, quarantined = _arrived(config, run_id)
     evaluated = _result(config, run_id, "evaluate").get("counts")
     verdict = _result(config, run_id, "judge").get("counts", {})
     accuracy = verdict.get("accuracy", {})
-    reasons = ", ".join(f"{n} {reason}" for reason, n in sort.get("quarantined", {}).items())
+    reasons = "\n".join(f"{n} {reason}" for reason, n in sorted(quarantined.items()))
     return {
-        "pictures in": str(sort["new"]),
-        "of use (train + held out)": " + ".join(str(n) for n in sort.get("splits", {}).values()),
-        "quarantined": reasons.replace(", ", "\n") or "none",
+        "pictures in": str(new),
+        "of use (train + held out)": " + ".join(str(splits[split]) for split in contract.SPLITS),
+        "quarantined": reasons or "none",
         "error before, on new pictures": f"{1 - evaluated['accuracy']:.1%}" if evaluated else "no model yet",
         "champion, right on held-out": _percent(accuracy.get("champion")),
         "candidate, right on held-out": _percent(accuracy.get("candidate")),
@@ -57,6 +58,18 @@ def _column(config: Config, run_id: str, seconds: float) -> dict[str, str]:
         "verdict": ("promoted" if verdict["promote"] else "champion stays") if verdict else "–",
         "seconds": f"{seconds:.0f}",
     }
+
+
+def _arrived(config: Config, run_id: str) -> tuple[int, Counter[str], Counter[str]]:
+    """New pictures, those of use by split, those in quarantine by reason: over all sorts of a run."""
+    new, splits, quarantined = 0, Counter[str](), Counter[str]()
+    for plan in _result(config, run_id, "plan")["outputs"]["plans"]:
+        index, _ = contract.plan_parts(plan)
+        counts = _result(config, run_id, f"sort-{index:05d}")["counts"]
+        new += counts["new"]
+        splits.update(counts["splits"])
+        quarantined.update(counts["quarantined"])
+    return new, splits, quarantined
 
 
 def _percent(value: float | None) -> str:

@@ -35,7 +35,7 @@ locals {
 
   # What may be written in a bucket that may otherwise only be read, as prefixes of object names.
   write_prefixes = {
-    quarantine = { bucket = "animals_all", account = "menagerie-step", prefixes = ["_quarantine/"] }
+    quarantine = { bucket = "animals_all", account = "menagerie-step", prefixes = ["_quarantine/", "_held/"] }
     # the pointer, which goes back when a rollout fails, and the step's result
     deploy_writes = { bucket = "animals_models", account = "menagerie-deploy", prefixes = ["resnet34/champion.json", "runs/"] }
   }

@@ -1,4 +1,4 @@
-"""The batches sorted so far: their manifests and shards. A batch counts once its manifest is there."""
+"""The batches sorted so far: their manifests and shards. A batch counts once the ledger's head names it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from typing import Any
 
 import menagerie_contract as contract
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from model_service.ledger import read_head
 from model_service.shards import BadShard, Sample, read_shard
 from model_service.storage import name_in, open_store
 
@@ -26,15 +28,19 @@ MANIFEST = pa.schema(
         ("crc32c", pa.string()),
         ("sha256", pa.string()),
         ("label", pa.string()),
+        ("written", pa.string()),  # the label as it was written, before it was normalised
         ("split", pa.string()),
         ("key", pa.string()),
+        ("phash", pa.uint64()),  # images.perceptual_hash
         ("shard", pa.string()),
         ("offset", pa.int64()),
         ("width", pa.int32()),
         ("height", pa.int32()),
-        ("status", pa.string()),  # packed, duplicate, quarantined or left (for the next run: storage did not give it)
+        # packed, duplicate, quarantined, held (until its label is allowed) or left (for the next run: storage did not give it)
+        ("status", pa.string()),
         ("reason", pa.string()),  # of a quarantine: a key of images.REASONS
         ("text", pa.string()),
+        ("copy", pa.string()),  # name of the copy for people, in animals_to_predict
     ]
 )
 _SHA256 = b"sha256:"  # prefix of the shards' hashes in the manifest's schema metadata
@@ -50,24 +56,40 @@ def write_manifest(rows: list[dict[str, Any]], shard_hashes: dict[str, str]) -> 
 
 
 def finished(models: str) -> list[str]:
-    """Names of the finished batches, in name order."""
-    store = open_store(models)
-    root = name_in(store, contract.batches(models)) + "/"
-    names = (blob.name.removeprefix(root).split("/") for blob in store.list(root))
-    return [batch for batch, *rest in names if rest == ["manifest.parquet"]]
+    """Names of the batches, in the order in which they were committed."""
+    return [batch.name for batch in read_head(models).batches]
+
+
+def of_run(models: str, run: str) -> list[str]:
+    """Names of a run's batches: one a range that had anything to commit."""
+    return [batch.name for batch in read_head(models).batches if batch.run == run]
 
 
 def manifest(models: str, batch: str) -> pa.Table:
-    store = open_store(models)
-    return pq.read_table(io.BytesIO(store.read(name_in(store, contract.manifest(models, batch)))))
+    """A batch's manifest. Raises BadShard on other bytes than were committed."""
+    committed = {one.name: one.manifest for one in read_head(models).batches}
+    if batch not in committed:
+        raise BadShard(f"there is no batch {batch} in {contract.batches(models)}")
+    store, uri = open_store(models), contract.manifest(models, batch)
+    data = store.read(name_in(store, uri))
+    if hashlib.sha256(data).hexdigest() != committed[batch]:
+        raise BadShard(f"{uri} is not the manifest that was committed: its sha256 differs")
+    return pq.read_table(io.BytesIO(data))
 
 
-def keys(models: str) -> set[str]:
-    """The keys of every picture packed so far."""
-    found: set[str] = set()
-    for batch in finished(models):
-        table = manifest(models, batch).select(["key", "status"])
-        found.update(row["key"] for row in table.to_pylist() if row["status"] == "packed")
+def retracted(models: str) -> dict[str, set[str]]:
+    """Batch → keys of the pictures it packed that a later batch met under another label: nobody knows which is true, so
+    they neither train nor judge.
+    """
+    found: dict[str, set[str]] = {}
+    doubted: set[str] = set()
+    for batch in reversed(finished(models)):
+        table = manifest(models, batch).select(["key", "status", "reason"])
+        packed = pc.is_in(table["key"], value_set=pa.array(sorted(doubted), pa.string()))
+        keys = table.filter(pc.and_(packed, pc.equal(table["status"], "packed")))["key"]
+        if found_here := set(keys.to_pylist()):
+            found[batch] = found_here
+        doubted |= set(table.filter(pc.equal(table["reason"], "conflicting-label"))["key"].to_pylist()) - {None}
     return found
 
 
@@ -77,7 +99,7 @@ def shards(models: str, batch: str, split: str) -> dict[str, str]:
     for key, digest in (manifest(models, batch).schema.metadata or {}).items():
         name = key.removeprefix(_SHA256).decode()
         if key.startswith(_SHA256) and name.startswith(f"{split}-"):
-            found[f"{contract.batches(models)}/{batch}/{name}"] = digest.decode()
+            found[f"{contract.batch(models, batch)}/{name}"] = digest.decode()
     return dict(sorted(found.items()))
 
 
@@ -100,7 +122,7 @@ def samples(models: str, uris: dict[str, str]) -> Iterator[Sample]:
 def digests(models: str, uris: tuple[str, ...]) -> dict[str, str]:
     """URI → sha256 of the given shards, from their batches' manifests. Raises BadShard for one no manifest lists."""
     known: dict[str, str] = {}
-    for batch in sorted({uri.rsplit("/", 2)[1] for uri in uris}):
+    for batch in sorted({contract.batch_of(uri) for uri in uris} & set(finished(models))):
         for split in contract.SPLITS:
             known |= shards(models, batch, split)
     unknown = [uri for uri in uris if uri not in known]

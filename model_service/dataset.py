@@ -23,7 +23,8 @@ FEWEST = 8  # pictures; with fewer there is no batch to learn from
 class Dataset:
     """Pictures as uint8 views [n, side, side, 3] in a file, their labels, and which shards (URI → sha256) they are from.
 
-    `kept` are a few of them as packed, in the order in which they were wanted.
+    `kept` are a few of them as packed, in the order in which they were wanted; `left_out` the keys of pictures in the shards
+    that are not among these, since nobody knows their label (batches.retracted).
     """
 
     views: NDArray[np.uint8]
@@ -31,6 +32,7 @@ class Dataset:
     keys: list[str]
     shards: dict[str, str] = field(default_factory=dict)
     kept: list[Sample] = field(default_factory=list)
+    left_out: list[str] = field(default_factory=list)
 
     @property
     def classes(self) -> list[str]:
@@ -56,13 +58,17 @@ def load(
     """
     shards: dict[str, str] = {}
     pictures: list[Picture] = []
+    left_out: list[str] = []
+    doubted = set[str]().union(*batches.retracted(models).values())
     for batch in batches.finished(models):
         shards |= batches.shards(models, batch, "train")
         table = batches.manifest(models, batch).select(["key", "label", "split", "status", "width", "height"])
+        rows = [row for row in table.to_pylist() if row["status"] == "packed" and row["split"] == "train"]
+        left_out += (row["key"] for row in rows if row["key"] in doubted)
         pictures += (
             Picture(row["key"], row["label"], min(row["width"], row["height"]))
-            for row in table.to_pylist()
-            if row["status"] == "packed" and row["split"] == "train"
+            for row in rows
+            if row["key"] not in doubted
         )
     if len({p.label for p in pictures}) < 2 or len(pictures) < FEWEST:
         raise StepError(
@@ -73,12 +79,13 @@ def load(
     cache = folder / "views.uint8"
     labels: list[str] = []
     keys: list[str] = []
+    sure = (sample for sample in batches.samples(models, shards) if sample.key not in doubted)
     with cache.open("wb") as out:
-        for sample in progress(batches.samples(models, shards), "decode", len(pictures)):
+        for sample in progress(sure, "decode", len(pictures)):
             out.write(images.view(images.unpack(sample.jpeg, side), side).tobytes())
             labels.append(sample.meta["label"])
             keys.append(sample.key)
             if sample.key in wanted:
                 kept[sample.key] = sample
     views = np.memmap(cache, np.uint8, "r", shape=(len(labels), side, side, 3))
-    return Dataset(views, labels, keys, shards, [kept[key] for key in wanted])
+    return Dataset(views, labels, keys, shards, [kept[key] for key in wanted], left_out)

@@ -5,17 +5,26 @@ from __future__ import annotations
 import io
 import struct
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import AvifImagePlugin, Image, UnidentifiedImageError
+
+try:
+    import pillow_heif
+except ImportError:  # then a HEIC picture is no picture in a known format
+    pillow_heif = None  # type: ignore[assignment]
+
+from model_service import pixels
 
 PACKED_SIDE = 512  # longer side of a packed picture, in pixels
 PACKED_QUALITY = 92
 PREPROCESSING = "1"  # changes whenever `view` gives other pixels for the same bytes
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", *(("HEIF",) if pillow_heif else ()))  # told by content
 EXTENSIONS = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"})
 
 # Why a picture cannot be used: a closed list, the same in manifests, reports and folder names.
@@ -27,6 +36,8 @@ REASONS = {
     "too-small": "fewer pixels than allowed",
     "bomb": "decodes to far more pixels than its size warrants",
     "no-label": "no label could be read from its name",
+    "label-not-allowed": "its label is not among those allowed",
+    "conflicting-label": "the same picture stands under two labels",
     "vanished": "gone or changed before it was read",
 }
 
@@ -35,44 +46,69 @@ Image.MAX_IMAGE_PIXELS = None
 # Damaged metadata is not worth a warning: the pixels decide. For the whole process, since threads share the filters.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 _BOMB_PIXELS_PER_BYTE = 200  # a photograph has about 10; above this and above the pixel limit nobody took it
+_BYTES_PER_PIXEL = {"WEBP": 17, "AVIF": 12, "HEIF": 12, "TIFF": 9}  # at the peak of `finish`, measured; others: 5
+_PLAIN = 5  # standard deviation of the grey picture, of 255, below which a perceptual hash says nothing
+_DAMAGE = (RuntimeError, ValueError, SyntaxError, TypeError, LookupError, ArithmeticError, struct.error)
+
+# Many pictures are decoded side by side: none needs more than one thread, nor its thumbnails.
+AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+if pillow_heif:
+    pillow_heif.register_heif_opener(decode_threads=1, thumbnails=False, depth_images=False, aux_images=False)
 
 
 class BadImage(Exception):
     """A picture that cannot be used. `reason` is a key of REASONS, the text one line for people."""
 
     def __init__(self, reason: str, text: str = "") -> None:
-        super().__init__(text or REASONS[reason])
+        line = "".join(c if c.isprintable() else " " for c in text or REASONS[reason])
+        super().__init__(" ".join(line.split()))
         self.reason = reason
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What is decoded at all: pixels, bytes and the shorter side in pixels."""
+    """What is decoded at all: pixels, bytes, the shorter side in pixels, and how many times as long the longer may be."""
 
     max_pixels: int = 50_000_000
     max_bytes: int = 50_000_000
     min_side: int = 32
+    max_aspect: float = 20.0
 
 
 def decode(data: bytes, limits: Limits, side: int = PACKED_SIDE) -> Image.Image:
     """Any accepted picture as RGB, upright, alpha on white, longer side at most `side` pixels. Raises BadImage."""
+    return finish(open_image(data, limits, side), side)
+
+
+def open_image(data: bytes, limits: Limits, side: int = PACKED_SIDE) -> Image.Image:
+    """The picture with only its header read and checked; its `size` is what `finish` decodes. Raises BadImage.
+
+    A JPEG much larger than `side` is decoded at a half, a quarter or an eighth, never below `side`."""
     if len(data) > limits.max_bytes:
         raise BadImage("too-large", f"{len(data):,} bytes, allowed are {limits.max_bytes:,}")
-    try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
+    with _refusals():
+        image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
         _check_size(image.size, len(data), limits)
-        image.draft("RGB", (side, side))
+        image.draft("RGB", pixels.fitted(image.size, side))
+        return image
+
+
+def memory(image: Image.Image) -> int:
+    """About how many bytes `finish` takes for an opened picture at its peak, beside the file's own."""
+    each = _BYTES_PER_PIXEL.get(image.format or "", 5)
+    if "progressive" in image.info:  # then libjpeg keeps every coefficient of the whole picture, whatever the scale
+        scale, _ = getattr(image, "decoderconfig", None) or (1, 0)
+        each += 6 * scale**2
+    return image.width * image.height * each
+
+
+def finish(image: Image.Image, side: int = PACKED_SIDE) -> Image.Image:
+    """The pixels of an opened picture, as `decode` gives them. Raises BadImage."""
+    with _refusals():
         image.load()
-        return _shrink(_rgb(ImageOps.exif_transpose(image)), side)
-    except BadImage:
-        raise
-    except UnidentifiedImageError:
-        raise BadImage("not-an-image") from None
-    except (OSError, EOFError) as error:
-        reason = "truncated" if "truncated" in str(error).lower() or isinstance(error, EOFError) else "unreadable"
-        raise BadImage(reason, f"{REASONS[reason]} ({error})") from None
-    except (RuntimeError, ValueError, SyntaxError, TypeError, LookupError, ArithmeticError, struct.error) as error:
-        raise BadImage("unreadable", f"{REASONS['unreadable']} ({error})") from None
+        finished = pixels.upright(pixels.shrunk(image, side), _orientation(image))
+    finished.info = {}  # a comment, say, would be packed with the pixels
+    return finished
 
 
 def pack(image: Image.Image) -> bytes:
@@ -98,6 +134,32 @@ def view(image: Image.Image, size: int) -> NDArray[np.uint8]:
     return np.asarray(resized.crop((left, top, left + size, top + size)))
 
 
+def perceptual_hash(image: Image.Image) -> int | None:
+    """The 64-bit pHash of an RGB picture: nearly the same pictures differ in few bits. None: too plain for one.
+
+    A picture without structure has only noise to hash, so that any two might agree or not."""
+    import imagehash  # not in the website's image
+
+    grey = image.reduce(max(1, min(image.size) // 64)).convert("L").resize((32, 32), Image.Resampling.LANCZOS)
+    if np.asarray(grey).std() < _PLAIN:
+        return None
+    return int.from_bytes(np.packbits(imagehash.phash(grey).hash).tobytes(), "big")
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Whatever a decoder raises becomes a BadImage."""
+    try:
+        yield
+    except UnidentifiedImageError:
+        raise BadImage("not-an-image") from None
+    except (OSError, EOFError) as error:
+        reason = "truncated" if "truncated" in str(error).lower() or isinstance(error, EOFError) else "unreadable"
+        raise BadImage(reason, f"{REASONS[reason]} ({error})") from None
+    except _DAMAGE as error:
+        raise BadImage("unreadable", f"{REASONS['unreadable']} ({error})") from None
+
+
 def _check_size(size: tuple[int, int], file_bytes: int, limits: Limits) -> None:
     width, height = size
     if width * height > limits.max_pixels:
@@ -106,22 +168,13 @@ def _check_size(size: tuple[int, int], file_bytes: int, limits: Limits) -> None:
         raise BadImage("bomb" if bomb else "too-large", text)
     if min(width, height) < limits.min_side:
         raise BadImage("too-small", f"{width}×{height} pixels, the shorter side must have {limits.min_side}")
+    if (aspect := max(width, height) / min(width, height)) > limits.max_aspect:
+        text = f"{width}×{height} pixels, one side {aspect:.1f} times the other, allowed is {limits.max_aspect:g} times"
+        raise BadImage("too-small", text)
 
 
-def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith("I;16") or image.mode in ("I", "F"):  # 16 bits and more: keep the upper 8
-        pixels = np.asarray(image, dtype=np.float32)
-        image = Image.fromarray((pixels / (65535 if pixels.max() > 255 else 255) * 255).clip(0, 255).astype(np.uint8))
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, "white")
-        image = Image.alpha_composite(white, rgba)
-    return image.convert("RGB")
-
-
-def _shrink(image: Image.Image, side: int) -> Image.Image:
-    if max(image.size) <= side:
-        return image
-    scale = side / max(image.size)
-    width, height = (max(1, round(s * scale)) for s in image.size)
-    return image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=3.0)
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(0x0112, 1))
+    except (*_DAMAGE, OSError):  # damaged metadata is not worth a picture
+        return 1

@@ -1,4 +1,7 @@
-"""judge: champion and candidate on every held-out picture so far. Neither was ever trained on one of them."""
+"""judge: champion and candidate on every held-out picture so far. Neither was ever trained on one of them.
+
+A picture that was met under another label later on is no evidence, and is left out.
+"""
 
 from __future__ import annotations
 
@@ -82,8 +85,10 @@ def _score(step: contract.Judge) -> Score:
     holdout: dict[str, str] = {}
     for batch in batches.finished(step.models):
         holdout |= batches.shards(step.models, batch, "holdout")
+    doubted = set[str]().union(*batches.retracted(step.models).values())
+    sure = (sample for sample in batches.samples(step.models, holdout) if sample.key not in doubted)
     right: list[tuple[bool, bool]] = []
-    samples = progress(batches.samples(step.models, holdout), "judge")
+    samples = progress(sure, "judge")
     while chunk := list(itertools.islice(samples, CHUNK)):
         right += _right(chunk, candidate, champion)
     return Score(

@@ -11,15 +11,23 @@ import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
 
+from model_service.images import REASONS
+
 
 def render(document: dict[str, Any]) -> str:
     """The page for a run's evaluation (the document that is also written as metrics.json)."""
     templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    templates.filters["percent"] = lambda value: "–" if value is None else f"{value:.1%}"
+    templates.filters |= {
+        "percent": lambda value: "–" if value is None else f"{value:.1%}",
+        "number": lambda value: "–" if value is None else f"{value:,}",
+        "rounded": lambda value: "–" if value is None else f"{value:,.1f}",
+        "megabytes": lambda value: f"{value / 1e6:,.1f} MB",
+        "dollars": lambda value: f"US$ {value:,.4f}",
+    }
     picture = base64.b64encode(confusion_png(document["metrics"])).decode()
-    return templates.get_template("report.html").render(**document, confusion_png=picture)
+    return templates.get_template("report.html").render(**document, confusion_png=picture, reasons=REASONS)
 
 
 def confusion_png(metrics: dict[str, Any]) -> bytes:

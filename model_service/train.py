@@ -91,6 +91,7 @@ def _card(step: contract.Train, data: dataset.Dataset, weights: str, metrics: di
             "pictures": len(data.labels),
             "by_class": {label: data.labels.count(label) for label in data.classes},
             "shards": data.shards,
+            "left_out": data.left_out,
         },
         "metrics": metrics,
         "libraries": _libraries(),
@@ -101,14 +102,14 @@ def _card(step: contract.Train, data: dataset.Dataset, weights: str, metrics: di
 
 def _origin(step: contract.Train, data: dataset.Dataset) -> dict[str, Any]:
     """All that a half-trained model depends on: one attempt goes on where another stopped only if this is the same."""
-    shards = json.dumps(data.shards, sort_keys=True).encode()
+    pictures = json.dumps([data.shards, data.left_out], sort_keys=True).encode()
     return {
         **{name: getattr(step, name) for name in ARGUMENTS},
         **_libraries(),
         "architecture": contract.ARCHITECTURE,
         "preprocessing": images.PREPROCESSING,
         "commit": _commit(),
-        "data": hashlib.sha256(shards).hexdigest(),
+        "data": hashlib.sha256(pictures).hexdigest(),
     }
 
 

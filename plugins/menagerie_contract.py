@@ -70,8 +70,8 @@ class Arriving(Batch):
     label_manifest: str = arg("name of a CSV or JSONL in the source that tells labels; see --label-rule", "")
     allow: str = arg("labels that are allowed, separated by commas; empty: any, see --new-classes", "")
     new_classes: Literal["accept", "hold", "refuse"] = arg(
-        "what to do with labels that are not allowed or, without --allow, were never seen: take them, copy them to "
-        "_held/<label>/ until they are allowed, or put them into quarantine",
+        "labels that --allow does not name or, without it, that were never seen before: take them (without --allow only), "
+        "copy them to _held/<label>/ until they are allowed, or put them into quarantine",
         "accept",
     )
 
@@ -349,9 +349,10 @@ def plan(models: str, run: str, index: int, digest: str) -> str:
     return f"{models}/runs/{run}/plan/{index:05d}-{digest}.parquet"
 
 
-def plan_index(plan: str) -> int:
-    """Which range of its run it is."""
-    return int(plan.rsplit("/", 1)[1].split("-")[0])
+def plan_parts(plan: str) -> tuple[int, str]:
+    """Which range of its run it is, and the digest of what it says."""
+    index, _, digest = plan.rsplit("/", 1)[1].removesuffix(".parquet").partition("-")
+    return int(index), digest
 
 
 def ledger_head(models: str) -> str:

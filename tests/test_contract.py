@@ -49,7 +49,7 @@ def example(step: type[Step], text: str = "text") -> Step:
         elif typing.get_origin(hint) is tuple:
             values[field.name] = (f"{text} 1", text)
         else:
-            values[field.name] = {str: text, int: 77, float: 0.0625}[hint]
+            values[field.name] = {str: text, int: 77, float: max(field.metadata["least"], 0) + 0.0625}[hint]
     return step(**values)
 
 
@@ -74,7 +74,7 @@ def test_a_command_line_is_plain_to_read() -> None:
     step = contract.Judge(run="r1", models="gs://m", result="gs://m/runs/r1/judge.json", candidate="v2")
     assert step.argv() == [
         "judge",
-        "--contract=1",
+        "--contract=2",
         "--run=r1",
         "--models=gs://m",
         "--result=gs://m/runs/r1/judge.json",
@@ -111,6 +111,8 @@ def test_each_missing_argument_is_named(name: str) -> None:
         ([*example(contract.Train).argv(), "--epochs=many"], "argument --epochs: invalid int value: 'many'"),
         ([*example(contract.Sort).argv(), "--label-rule=magic"], "argument --label-rule: invalid choice: 'magic'"),
         ([*example(contract.Sort).argv(), "stray"], "stray"),
+        ([*example(contract.Plan).argv(), "--new-classes=ask"], "argument --new-classes: invalid choice: 'ask'"),
+        ([*example(contract.Plan).argv(), "--range-size=0"], "--range-size is 0; it must be from 1 to inf"),
         ([*example(contract.Train).argv(), "--epochs=0"], "--epochs is 0; it must be from 1 to inf"),
         ([*example(contract.Sort).argv(), "--run=a/b"], "--run is 'a/b'; use letters, digits"),
         ([*example(contract.Sort).argv(), "--run=.."], "--run is '..'; use letters, digits"),
@@ -136,13 +138,18 @@ def test_help_lists_every_step(capsys: pytest.CaptureFixture[str]) -> None:
 def test_help_lists_every_field_with_its_text_and_default(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         contract.parse([name, "--help"])
-    text = " ".join(capsys.readouterr().out.split())
+    text = solid(capsys.readouterr().out)
     assert ended.value.code == 0
     for field in dataclasses.fields(contract.STEPS[name]):
-        assert f"--{field.name.replace('_', '-')} " in text
-        assert field.metadata["doc"] in text
+        assert f"--{field.name.replace('_', '-')}" in text
+        assert solid(field.metadata["doc"]) in text
         if field.default not in (dataclasses.MISSING, ""):
-            assert f"{field.metadata['doc']} (default: {field.default})" in text
+            assert solid(f"{field.metadata['doc']} (default: {field.default})") in text
+
+
+def solid(text: str) -> str:
+    """Without any space: help breaks its lines at hyphens, too."""
+    return "".join(text.split())
 
 
 def test_it_needs_the_standard_library_only() -> None:
@@ -155,10 +162,12 @@ def test_it_needs_the_standard_library_only() -> None:
 def test_everything_has_its_place() -> None:
     m, p = "gs://animals_models", "gs://animals_predicted"
     assert contract.batches(m) == "gs://animals_models/batches"
-    assert contract.manifest(m, "r1") == "gs://animals_models/batches/r1/manifest.parquet"
-    assert contract.plan(m, "r1") == "gs://animals_models/batches/r1/plan.parquet"
-    assert contract.shard(m, "r1", "train", 7) == "gs://animals_models/batches/r1/train-00007.tar"
-    assert contract.ledger(m) == "gs://animals_models/ledger"
+    assert contract.batch(m, "r1/00003-3fa9") == "gs://animals_models/batches/r1/00003-3fa9"
+    assert contract.manifest(m, "r1/00003-3fa9") == "gs://animals_models/batches/r1/00003-3fa9/manifest.parquet"
+    assert contract.shard(m, "r1/00003-3fa9", "train", 7) == "gs://animals_models/batches/r1/00003-3fa9/train-00007.tar"
+    assert contract.plan(m, "r1", 3, "c0ff") == "gs://animals_models/runs/r1/plan/00003-c0ff.parquet"
+    assert contract.ledger_head(m) == "gs://animals_models/ledger/head.json"
+    assert contract.ledger(m, "c0ff") == "gs://animals_models/ledger/c0ff.parquet"
     assert contract.model(m, "v1") == "gs://animals_models/resnet34/v1"
     assert contract.champion(m) == "gs://animals_models/resnet34/champion.json"
     assert contract.verdict(m, "r1") == "gs://animals_models/runs/r1/verdict.json"
@@ -166,6 +175,11 @@ def test_everything_has_its_place() -> None:
     assert contract.predictions(p, "r1", 3) == "gs://animals_predicted/r1/predictions-00003.parquet"
     assert contract.metrics(p, "r1") == "gs://animals_predicted/r1/metrics.json"
     assert contract.report(p, "r1") == "gs://animals_predicted/r1/report.html"
+
+
+def test_a_shard_says_whose_it_is_and_a_plan_which() -> None:
+    assert contract.batch_of(contract.shard("file:///b/models", "r1/00003-3fa9", "holdout", 0)) == "r1/00003-3fa9"
+    assert contract.plan_parts(contract.plan("file:///b/models", "r-1", 3, "c0ff")) == (3, "c0ff")
 
 
 @pytest.mark.parametrize(

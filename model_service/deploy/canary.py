@@ -1,6 +1,6 @@
 """A canary: some pods of the new model behind the website's Service for a while, asked and compared with the champion's.
 
-Only what the checks ask themselves is judged: the self test's pictures, and some held-out pictures of the run's batch. An
+Only what the checks ask themselves is judged: the self test's pictures, and some held-out pictures of the run's batches. An
 answer says which model gave it; a request without an answer could be either's, and counts against the canary.
 """
 
@@ -11,18 +11,16 @@ import itertools
 import logging
 import math
 import random
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import menagerie_contract as contract
 from PIL import Image
 
-from model_service import images
+from model_service import batches, images
 from model_service.deploy import manifests, rollout, smoke
 from model_service.deploy.cluster import Cluster
 from model_service.deploy.evidence import evidence
@@ -30,8 +28,6 @@ from model_service.deploy.revisions import Release
 from model_service.deploy.smoke import Refused
 from model_service.deploy.website import Answer, Website
 from model_service.selftest import Question
-from model_service.shards import read_shard
-from model_service.storage import NotFound, name_in, open_store
 
 PACE = 0.2  # seconds between two questions
 LOOK = 5.0  # seconds between two looks at its pods
@@ -164,17 +160,12 @@ def _shuffled(pictures: list[tuple[bytes, Question | None]]) -> Iterator[tuple[b
 
 
 def held_out(models: str, run: str) -> list[bytes]:
-    """Some held-out pictures of the run's own batch, as packed and large enough for the website; none when it has none."""
-    store = open_store(models)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "holdout.tar"
-        try:
-            store.stat(name_in(store, contract.manifest(models, run)))  # a batch without one is not finished
-            store.download(name_in(store, contract.shard(models, run, "holdout", 0)), path)
-        except NotFound:
-            return []
-        jpegs = (sample.jpeg for sample in read_shard(path))
-        return list(itertools.islice(filter(_askable, jpegs), HELD_OUT))
+    """Some held-out pictures of the run's own batches, as packed and large enough for the website; none when it has none."""
+    shards: dict[str, str] = {}
+    for batch in batches.of_run(models, run):
+        shards |= batches.shards(models, batch, "holdout")
+    jpegs = (sample.jpeg for sample in batches.samples(models, shards))  # fetched as they are asked for
+    return list(itertools.islice(filter(_askable, jpegs), HELD_OUT))
 
 
 def _askable(jpeg: bytes) -> bool:

@@ -64,7 +64,8 @@ def _bucket(name: str, uri: str, *, sorts: bool) -> Check:
     writes: tuple[str, ...] = ("",)
     excess: tuple[str, ...] = buckets.EXCESS
     if name == "source":  # originals are never changed
-        writes, excess = (f"{contract.QUARANTINE}/",), (*buckets.EXCESS, buckets.DELETE)
+        writes = (f"{contract.QUARANTINE}/", f"{contract.HELD}/")
+        excess = (*buckets.EXCESS, buckets.DELETE)
     elif name == "models":
         writes = ("runs/", "") if sorts else ("runs/",)  # results
     examine = functools.partial(buckets.examine, uri, writes, excess)

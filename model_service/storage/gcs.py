@@ -24,7 +24,7 @@ from google.auth.exceptions import GoogleAuthError
 from google.cloud.storage.exceptions import DataCorruption
 
 from model_service.storage.client import client
-from model_service.storage.interface import Blob, BucketMissing, Conflict, Exists, NotFound, Store, StoreError
+from model_service.storage.interface import PAGE, Blob, BucketMissing, Conflict, Exists, NotFound, Store, StoreError
 from model_service.storage.retries import RETRY, Attempts
 
 CHECK_SECONDS = 30.0  # how long check() waits for a bucket that does not answer
@@ -46,12 +46,16 @@ class GcsStore:
             ):
                 pass
 
-    def list(self, prefix: str = "", after: str = "") -> Iterator[Blob]:
-        fields = "nextPageToken,items(name,size,generation)"
+    def list(self, prefix: str = "", after: str = "", until: str = "") -> Iterator[Blob]:
+        options = {
+            "prefix": prefix or None,
+            "start_offset": after or None,
+            "end_offset": until or None,
+            "fields": "nextPageToken,items(name,size,generation,crc32c)",
+            "page_size": PAGE,
+        }
         with self._explain(""):
-            for found in self._bucket().list_blobs(
-                prefix=prefix or None, start_offset=after or None, fields=fields, page_size=1000, retry=RETRY
-            ):
+            for found in self._bucket().list_blobs(**options, retry=RETRY):
                 if found.name != after:  # start_offset includes the name itself
                     yield _blob(found)
 
@@ -77,7 +81,7 @@ class GcsStore:
     def download(self, name: str, path: Path) -> Blob:
         found = self._object(name)
         self._download(name, found.download_to_filename, str(path))
-        return Blob(name, path.stat().st_size, int(found.generation))
+        return Blob(name, path.stat().st_size, int(found.generation), found.crc32c or "")
 
     def _download(self, name: str, method: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
         """Download whole or not at all. Left to itself, the library goes on where an attempt broke off; but then it does
@@ -231,7 +235,7 @@ class GcsStore:
 
 
 def _blob(found: Any) -> Blob:
-    return Blob(found.name, int(found.size), int(found.generation))
+    return Blob(found.name, int(found.size), int(found.generation), found.crc32c or "")
 
 
 def _fingerprint(found: Any) -> tuple[Any, ...]:

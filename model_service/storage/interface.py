@@ -13,6 +13,8 @@ from typing import Protocol
 
 from model_service.errors import StepError
 
+PAGE = 1000  # objects in one answer of a listing: the most that Cloud Storage gives
+
 
 class StoreError(StepError):
     """A store failed; the text names the object or bucket."""
@@ -36,11 +38,15 @@ class Conflict(StoreError):
 
 @dataclass(frozen=True)
 class Blob:
-    """An object as listed: its name in the bucket, size in bytes and generation."""
+    """An object as listed: its name in the bucket, size in bytes and generation.
+
+    `crc32c` is its CRC-32C as Cloud Storage gives it (base64 of four bytes, the highest first); folders keep none: "".
+    """
 
     name: str
     size: int
     generation: int
+    crc32c: str = ""
 
 
 class Store(Protocol):
@@ -51,8 +57,10 @@ class Store(Protocol):
     def check(self) -> None:
         """Raise BucketMissing unless the bucket is there and can be listed."""
 
-    def list(self, prefix: str = "", after: str = "") -> Iterator[Blob]:
-        """Objects whose name starts with `prefix` and sorts strictly after `after`, streamed in UTF-8 byte order."""
+    def list(self, prefix: str = "", after: str = "", until: str = "") -> Iterator[Blob]:
+        """Objects whose name starts with `prefix` and sorts strictly after `after` and, unless it is empty, strictly
+        before `until`; streamed in UTF-8 byte order.
+        """
 
     def stat(self, name: str) -> Blob:
         """The live object. Raises NotFound."""

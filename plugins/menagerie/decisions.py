@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Literal, NamedTuple
 
 Retrain = Literal["always", "when-needed", "never"]
@@ -25,8 +26,36 @@ def champion_before(pointer: dict[str, Any] | None, run: str) -> str | None:
     return found
 
 
+def sort_totals(plan: dict[str, Any], sorts: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """What a run sorted, from the results of its plan and of its sorts in the order of their ranges; none: nothing is new.
+
+    Counts are added up and lists joined; `batches`, all there are so far, is what the last of them saw. Seconds and rates
+    are left out: sorts run side by side.
+    """
+    counts: dict[str, Any] = {"new": 0, "packed": 0}
+    batches, shards = plan["counts"]["batches"], []
+    for result in sorts:
+        own = {key: value for key, value in result["counts"].items() if key not in _OF_ONE_TASK}
+        counts = _added(counts, own)
+        batches = max(batches, result["counts"]["batches"])
+        shards += result["outputs"]["shards"]
+    return {"counts": counts | {"batches": batches}, "outputs": {"shards": shards}}
+
+
+_OF_ONE_TASK = ("batches", "seconds", "per_second")
+
+
+def _added(one: Any, other: Any) -> Any:
+    if isinstance(one, dict):
+        return {
+            key: _added(one[key], other[key]) if key in one and key in other else (one | other)[key]
+            for key in one | other
+        }
+    return sorted({*one, *other}) if isinstance(one, list) else one + other
+
+
 def after_sort(counts: dict[str, Any], champion: str | None, retrain: Retrain) -> Way:
-    """`counts`: of a sort's result: usable pictures of this run (`packed`) and all batches so far (`batches`)."""
+    """`counts`: of a run's sorts: usable pictures of this run (`packed`) and all batches so far (`batches`)."""
     new, batches = counts.get("packed", 0), counts["batches"]
     if champion is None and batches:
         if retrain == "never":

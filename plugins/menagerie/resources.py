@@ -46,7 +46,9 @@ Table = Mapping[str, Resources]
 
 # Within what GKE Autopilot gives a general-purpose pod: 1 to 6.5 GiB of memory per CPU, up to 10 GiB of storage.
 TABLE: Table = {
-    "sort": Resources(cpu="2", memory="4Gi", storage="5Gi", deadline=6 * HOUR),
+    "plan": Resources(cpu="500m", memory="1Gi", storage="5Gi", deadline=2 * HOUR),
+    # Of storage: a range's packed pictures, until their shards are written.
+    "sort": Resources(cpu="2", memory="4Gi", storage="10Gi", deadline=6 * HOUR),
     "predict": Resources(cpu="2", memory="4Gi", storage="5Gi", deadline=2 * HOUR),
     "evaluate": Resources(cpu="1", memory="4Gi", storage="2Gi", deadline=2 * HOUR),
     "train": Resources(cpu="4", memory="16Gi", storage="10Gi", deadline=12 * HOUR),

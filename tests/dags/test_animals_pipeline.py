@@ -22,7 +22,7 @@ from menagerie.launchers.local import LocalStepOperator
 from tests.plugins.airflow_home import BUCKETS, REPO, SITE, SITE_URL
 
 FORBIDDEN = {"torch", "torchvision", "fastai", "numpy", "pandas", "pyarrow", "openvino", "PIL", "model_service"}
-STEPS = ("sort", "predict", "evaluate", "train", "judge", "promote", "deploy")
+STEPS = ("plan", "sort", "predict", "evaluate", "train", "judge", "promote", "deploy")
 
 
 @pytest.fixture(scope="module")
@@ -168,12 +168,16 @@ def test_the_form_can_be_sent_as_it_stands(pipeline: Any) -> None:
         "epochs": 10,
         "image_size": 224,
         "label_rule": "filename",
+        "label_manifest": "",
+        "allow": "",
+        "new_classes": "accept",
         "retrain": "when-needed",
         "deploy": True,
         "weights": "auto",
         "min_accuracy": 0.95,
         "min_gain": 0.0,
         "max_bad": 0.2,
+        "range_size": 50_000,
     }
 
 
@@ -193,11 +197,16 @@ def test_every_field_of_the_form_has_a_type_a_title_and_a_description(pipeline: 
         ("epochs", "many"),
         ("image_size", 31),
         ("label_rule", "guess"),
+        ("label_manifest", 7),
+        ("allow", ["cat"]),
+        ("new_classes", "ask"),
         ("retrain", "sometimes"),
         ("deploy", "yes"),
         ("weights", "mine"),
         ("min_accuracy", 1.1),
         ("max_bad", -0.1),
+        ("range_size", 0),
+        ("range_size", 50_001),
     ],
 )
 def test_the_form_refuses_what_no_step_could_use(pipeline: Any, name: str, value: object) -> None:
@@ -211,7 +220,10 @@ def test_the_form_refuses_what_no_step_could_use(pipeline: Any, name: str, value
 
 def test_the_road_from_a_picture_to_the_website(pipeline: Any) -> None:
     assert {task.task_id: task.downstream_task_ids for task in pipeline.tasks} == {
-        "sort": {"after_sort", "plan_predict"},
+        "plan": {"plan_sort", "sort_totals"},
+        "plan_sort": {"sort"},
+        "sort": {"sort_totals"},
+        "sort_totals": {"after_sort", "plan_predict"},
         "champion": {"after_sort", "plan_predict"},
         "after_sort": {"nothing_new", "plan_predict", "train", "keep_champion"},
         "nothing_new": set(),
@@ -229,18 +241,23 @@ def test_the_road_from_a_picture_to_the_website(pipeline: Any) -> None:
     }
 
 
-def test_predict_is_mapped_over_the_plan(pipeline: Any) -> None:
-    assert [task.task_id for task in pipeline.tasks if task.is_mapped] == ["predict"]
+def test_sort_and_predict_are_mapped_over_their_plans_so_many_at_once(pipeline: Any) -> None:
+    mapped = {task.task_id: task.max_active_tis_per_dagrun for task in pipeline.tasks if task.is_mapped}
+    assert mapped == {"sort": 16, "predict": 64}
 
 
 def test_only_where_roads_join_is_one_of_them_enough(pipeline: Any) -> None:
     joins = {task.task_id for task in pipeline.tasks if task.trigger_rule == TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS}
     assert joins == {"train", "keep_champion"}
-    others = {task.trigger_rule for task in pipeline.tasks if task.task_id not in joins}
-    assert others == {TriggerRule.ALL_SUCCESS}
+    others = {task.task_id: task.trigger_rule for task in pipeline.tasks if task.task_id not in joins}
+    assert others.pop("sort_totals") == TriggerRule.NONE_FAILED  # when nothing is new, there is no sort
+    assert set(others.values()) == {TriggerRule.ALL_SUCCESS}
 
 
 # Its command lines.
+
+
+RUN_ID = "manual__2026-11-21T06:31:00+00:00"
 
 
 class Finished:
@@ -253,17 +270,19 @@ class Finished:
         return self._said[task_ids]
 
 
-def rendered(pipeline: Any, task_id: str, champion: str | None = "v1") -> contract.Step:
-    """The step that a task of the run `manual__2026-11-21T06:31:00+00:00` starts, read back by the contract."""
+def rendered(pipeline: Any, task_id: str, champion: str | None = "v1", **params: Any) -> contract.Step:
+    """The step that a task of the run RUN_ID starts, read back by the contract."""
     task = pipeline.get_task(task_id)
     assert isinstance(task, LocalStepOperator)
     said = {"champion": champion, "train": {"outputs": {"version": "v2"}}}
-    context = {"run_id": "manual__2026-11-21T06:31:00+00:00", "params": pipeline.params.dump(), "ti": Finished(said)}
+    context = {"run_id": RUN_ID, "params": pipeline.params.dump() | params, "ti": Finished(said)}
     return contract.parse(task.render_template(task.argv, context, pipeline.get_template_env()))
 
 
 RUN = "manual__2026-11-21T06-31-00-00-00"
-MODELS = f"file://{BUCKETS}/animals_models"
+ALL, TO_PREDICT, MODELS = (f"file://{BUCKETS}/animals_{name}" for name in ("all", "to_predict", "models"))
+ASKED = {"label_manifest": "labels of {{ ds }}.csv", "allow": "cat, O'Hara's {dog}", "new_classes": "hold"}
+EMPTIED = {"label_manifest": None, "allow": None, "new_classes": "refuse"}  # as the form leaves texts that are cleared
 
 
 def fields(step: str) -> dict[str, str]:
@@ -271,9 +290,7 @@ def fields(step: str) -> dict[str, str]:
 
 
 def test_every_step_gets_its_arguments(pipeline: Any) -> None:
-    assert rendered(pipeline, "sort") == contract.Sort(
-        **fields("sort"), source=f"file://{BUCKETS}/animals_all", to_predict=f"file://{BUCKETS}/animals_to_predict"
-    )
+    assert rendered(pipeline, "plan") == contract.Plan(**fields("plan"), source=ALL)
     assert rendered(pipeline, "evaluate") == contract.Evaluate(
         **fields("evaluate"), model="v1", predicted=f"file://{BUCKETS}/animals_predicted"
     )
@@ -290,10 +307,44 @@ def test_without_a_champion_its_name_is_empty(pipeline: Any) -> None:
     assert rendered(pipeline, "promote", None) == contract.Promote(**fields("promote"), candidate="v2")
 
 
+def sorts(pipeline: Any, plans: list[str], **params: Any) -> list[contract.Step]:
+    """What plan_sort makes of a plan."""
+    given = pipeline.params.dump() | params
+    callable_ = pipeline.get_task("plan_sort").python_callable
+    return [contract.parse(argv) for argv in callable_({"outputs": {"plans": plans}}, given, RUN_ID)]
+
+
+def test_plan_and_sort_are_told_the_same_of_what_arrives(pipeline: Any) -> None:
+    uri = contract.plan(MODELS, RUN, 0, "c0ff")
+    (step,) = sorts(pipeline, [uri], **ASKED)
+    sort = contract.Sort(**fields("sort-00000"), **ASKED, plan=uri, source=ALL, to_predict=TO_PREDICT)
+    assert step == sort
+    plan = contract.Plan(**fields("plan"), **ASKED, source=ALL, range_size=7)
+    assert rendered(pipeline, "plan", **ASKED, range_size=7) == plan
+
+
+def test_a_text_that_the_form_left_empty_is_empty(pipeline: Any) -> None:
+    (sort,) = sorts(pipeline, [contract.plan(MODELS, RUN, 0, "c0ff")], **EMPTIED)
+    for step in (sort, rendered(pipeline, "plan", **EMPTIED)):
+        assert isinstance(step, contract.Arriving)
+        assert (step.label_manifest, step.allow, step.new_classes) == ("", "", "refuse")
+
+
+def test_sort_is_planned_a_command_line_for_each_range(pipeline: Any) -> None:
+    plans = [contract.plan(MODELS, RUN, n, "c0ff") for n in range(3)]
+    assert sorts(pipeline, plans, label_rule="folder", max_bad=0.5) == [
+        contract.Sort(
+            **fields(f"sort-{n:05d}"), plan=uri, source=ALL, to_predict=TO_PREDICT, label_rule="folder", max_bad=0.5
+        )
+        for n, uri in enumerate(plans)
+    ]
+    assert sorts(pipeline, []) == []
+
+
 def test_predict_is_planned_a_command_line_for_each_shard(pipeline: Any) -> None:
-    shards = [contract.shard(MODELS, RUN, split, 0) for split in contract.SPLITS]
+    shards = [contract.shard(MODELS, f"{RUN}/{n:05d}-c0ff", split, 0) for n in range(2) for split in contract.SPLITS]
     result = {"outputs": {"shards": shards}}
-    plan = pipeline.get_task("plan_predict").python_callable(result, "v1", "manual__2026-11-21T06:31:00+00:00")
+    plan = pipeline.get_task("plan_predict").python_callable(result, "v1", RUN_ID)
     assert [contract.parse(argv) for argv in plan] == [
         contract.Predict(
             **fields(f"predict-{n:05d}"),

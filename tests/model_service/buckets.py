@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from model_service import batches, registry
+from model_service.__main__ import main
 from model_service.sort import sort
 from model_service.storage import Exists, locate, open_store
 from tests.model_service.tiny_model import save_tiny_model
@@ -77,7 +78,8 @@ class Buckets:
     def arrived(self) -> dict[str, bytes]:
         """What people put, in name order."""
         everything = self.tree(self.source)
-        return {name: data for name, data in everything.items() if not name.startswith(f"{contract.QUARANTINE}/")}
+        own = (f"{contract.QUARANTINE}/", f"{contract.HELD}/")
+        return {name: data for name, data in everything.items() if not name.startswith(own)}
 
     def fetched(self, uri: str) -> Path:
         """An object as a local file."""
@@ -94,26 +96,61 @@ class Buckets:
             for n in range(first, first + per_class):
                 self.put(f"{label}_{n}.jpg", square(label, n))
 
-    def sort_step(self, run: str = "r1", **arguments: Any) -> contract.Sort:
+    def plan_step(self, run: str = "r1", **arguments: Any) -> contract.Plan:
+        return contract.Plan(
+            run=run,
+            models=self.models,
+            result=contract.result(self.models, run, "plan"),
+            source=self.source,
+            **arguments,
+        )
+
+    def sort_step(self, run: str = "r1", index: int = 0, **arguments: Any) -> contract.Sort:
         return contract.Sort(
             run=run,
             models=self.models,
-            result=contract.result(self.models, run, "sort"),
+            result=contract.result(self.models, run, f"sort-{index:05d}"),
             source=self.source,
             to_predict=self.to_predict,
             **arguments,
         )
 
     def sorted(self, run: str = "r1", **arguments: Any) -> dict[str, Any]:
-        """Sort what arrived; its counts."""
+        """Sort what arrived, all in one range; its counts."""
         return sort(self.sort_step(run, **arguments)).counts
 
+    def sorted_in_ranges(self, size: int, run: str = "r1", **arguments: Any) -> list[dict[str, Any]]:
+        """Plan what arrived in ranges of so many, and sort each; their counts. All results are written."""
+        step = self.plan_step(run, range_size=size)
+        assert main(step.argv()) == 0
+        steps = [
+            self.sort_step(run, index, plan=uri, **arguments)
+            for index, uri in enumerate(self.result(step)["outputs"]["plans"])
+        ]
+        assert [main(step.argv()) for step in steps] == [0] * len(steps)
+        return [self.result(step)["counts"] for step in steps]
+
+    def result(self, step: contract.Batch) -> dict[str, Any]:
+        store, name = locate(step.result)
+        document: dict[str, Any] = json.loads(store.read(name))
+        return document
+
+    def batch(self, run: str = "r1") -> str:
+        """The name of the one batch of a run."""
+        (name,) = batches.of_run(self.models, run)
+        return name
+
     def manifest(self, run: str = "r1") -> list[dict[str, Any]]:
-        rows: list[dict[str, Any]] = batches.manifest(self.models, run).to_pylist()
-        return rows
+        """The rows of all batches of a run, in the order of the commits."""
+        tables = [batches.manifest(self.models, batch) for batch in batches.of_run(self.models, run)]
+        return [row for table in tables for row in table.to_pylist()]
 
     def shards(self, run: str = "r1") -> tuple[str, ...]:
-        return tuple(uri for split in contract.SPLITS for uri in batches.shards(self.models, run, split))
+        """Of a run, the train split's first."""
+        names = batches.of_run(self.models, run)
+        return tuple(
+            uri for split in contract.SPLITS for batch in names for uri in batches.shards(self.models, batch, split)
+        )
 
     def tree(self, bucket: str, prefix: str = "") -> dict[str, bytes]:
         """Every object of a bucket."""

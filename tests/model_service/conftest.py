@@ -88,7 +88,7 @@ def _train(buckets: Buckets, step: contract.Train, log: Path) -> None:
     make_buckets(buckets.root)
     buckets.put_squares(8)
     buckets.sorted(holdout=0.25)
-    holdout = local(contract.shard(buckets.models, "r1", "holdout", 0))
+    holdout = local(contract.shard(buckets.models, buckets.batch(), "holdout", 0))
     holdout.write_bytes(b"garbage: whoever trains must not open it")
     ran = subprocess.run(
         [sys.executable, "-m", "model_service", *step.argv()],

@@ -2,15 +2,58 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import pytest
-from menagerie.decisions import Retrain, after_evaluate, after_judge, after_sort, champion_before, shard_groups
+from menagerie.decisions import (
+    Retrain,
+    after_evaluate,
+    after_judge,
+    after_sort,
+    champion_before,
+    shard_groups,
+    sort_totals,
+)
 
+PLAN = {"counts": {"listed": 90, "new": 20, "ranges": 2, "batches": 3}, "outputs": {"plans": ["p0", "p1"]}}
+FIRST, SECOND = (
+    {"counts": {"new": 12, "packed": 9, "held": {"okapi": 1}, "quarantined": {"truncated": 2}, "classes": {"cat": 9},
+                "new_classes": ["cat"], "usd": 0.25, "batches": 5, "seconds": 8.0, "per_second": 1.5},
+     "outputs": {"batch": "r1/00000-a", "shards": ["t0", "h0"]}},
+    {"counts": {"new": 8, "packed": 6, "held": {}, "quarantined": {"truncated": 1, "bomb": 1}, "classes": {"ant": 2, "cat": 4},
+                "new_classes": ["ant", "cat"], "usd": 0.5, "batches": 4, "seconds": 9.0, "per_second": 0.9},
+     "outputs": {"batch": "r1/00001-b", "shards": ["t1"]}},
+)  # fmt: skip
 NONE_EVER = {"new": 0, "batches": 0}
 NOTHING_NEW = {"new": 0, "batches": 3}
 ONLY_BAD_ONES = {"new": 2, "packed": 0, "batches": 3}
 FIVE_NEW = {"new": 5, "packed": 5, "batches": 3}
+
+
+def test_the_sorts_of_a_run_are_added_up() -> None:
+    totals = sort_totals(PLAN, [FIRST, SECOND])
+    assert totals["counts"] == {
+        "new": 20,
+        "packed": 15,
+        "held": {"okapi": 1},
+        "quarantined": {"truncated": 3, "bomb": 1},
+        "classes": {"cat": 13, "ant": 2},
+        "new_classes": ["ant", "cat"],
+        "usd": 0.75,
+        "batches": 5,  # what the one that ended last saw
+    }
+    assert totals["outputs"]["shards"] == ["t0", "h0", "t1"]
+
+
+def test_without_a_sort_nothing_is_new_and_the_batches_are_those_that_the_plan_saw() -> None:
+    assert sort_totals(PLAN, []) == {"counts": {"new": 0, "packed": 0, "batches": 3}, "outputs": {"shards": []}}
+
+
+def test_what_is_added_up_stays_as_it_was() -> None:
+    before = copy.deepcopy(FIRST)
+    sort_totals(PLAN, [FIRST, SECOND])
+    assert before == FIRST
 
 
 @pytest.mark.parametrize(

@@ -174,7 +174,7 @@ def test_the_pod_is_what_was_asked_for(make: Make) -> None:
     ("changes", "said"),
     [
         ({"train": {"memory": "much"}}, "the Param pods.train.memory is 'much'; set it to memory, such as 16Gi"),
-        ({"trian": {"cpu": "8"}}, "the Param pods names a step 'trian'; the steps are sort, predict"),
+        ({"trian": {"cpu": "8"}}, "the Param pods names a step 'trian'; the steps are plan, sort, predict"),
         (
             {"train": {"service_account": "menagerie-deploy"}},
             "service_account cannot be set for one run; MENAGERIE_PODS",

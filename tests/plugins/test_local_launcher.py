@@ -231,7 +231,9 @@ def test_lines_arrive_as_they_come(step: Place, log: Log, tmp_path: Path) -> Non
     log.heard = lambda line: (tmp_path / "heard").touch() if line == "half-way" else None
     assert run(task)["status"] == "ok"
     assert log.lines[-2:] == ["half-way", "done"]
-    assert log.lines[0].startswith(f"Running: {sys.executable} -m model_service sort --contract=1 --run=r1 ")
+    assert log.lines[0].startswith(
+        f"Running: {sys.executable} -m model_service sort --contract={contract.VERSION} --run=r1 "
+    )
 
 
 def test_both_streams_and_odd_bytes_reach_the_log(step: Place, log: Log) -> None:

@@ -39,7 +39,7 @@ def test_what_is_named_is_changed_and_nothing_else() -> None:
     ("changes", "said"),
     [
         ([], 'the Param pods is []; set it to an object such as {"train": {"cpu": "8"}}'),
-        ({"trian": {}}, "the Param pods names a step 'trian'; the steps are sort, predict, evaluate, train, "),
+        ({"trian": {}}, "the Param pods names a step 'trian'; the steps are plan, sort, predict, evaluate, train, "),
         ({"train": 8}, "the Param pods.train is 8; set it to an object"),
         ({"train": {"ram": "8Gi"}}, "the Param pods.train has a key 'ram'; the keys are cpu, memory, storage, "),
         ({"train": {"memory": "much"}}, "the Param pods.train.memory is 'much'; set it to memory, such as 16Gi"),
@@ -129,8 +129,8 @@ def test_only_what_needs_the_clusters_api_gets_a_token() -> None:
 
 def test_memory_is_limited_and_threads_are_as_many_as_cpus() -> None:
     (container,) = spec("sort", cpu="1500m").spec.containers
-    assert container.resources.requests == {"cpu": "1500m", "memory": "4Gi", "ephemeral-storage": "5Gi"}
-    assert container.resources.limits == {"memory": "4Gi", "ephemeral-storage": "5Gi"}
+    assert container.resources.requests == {"cpu": "1500m", "memory": "4Gi", "ephemeral-storage": "10Gi"}
+    assert container.resources.limits == {"memory": "4Gi", "ephemeral-storage": "10Gi"}
     assert {one.name: one.value for one in container.env}["OMP_NUM_THREADS"] == "1"
 
 

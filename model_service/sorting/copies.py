@@ -1,0 +1,51 @@
+"""The copies for people: `animals_to_predict/<label>/<stem>.<hash>.<ext>`, made within the storage system."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+
+import google_crc32c
+
+from model_service.sorting.labels import copy_name
+from model_service.storage import Blob, Conflict, Exists, NotFound, Store, StoreError
+
+
+def crc32c(data: bytes) -> str:
+    """As Cloud Storage gives it: base64 of the big-endian value."""
+    return base64.b64encode(google_crc32c.value(data).to_bytes(4, "big")).decode()
+
+
+def copy(source: Store, blob: Blob, to: Store, label: str, data: bytes) -> str:
+    """Copy an object, whose content is `data`, under its label; returns the copy's name. Safe to repeat.
+
+    Where another content has the name, the copy's name has the whole hash. Raises NotFound when the object is gone or has
+    changed, StoreError when that name is taken, too.
+    """
+    digest = hashlib.sha256(data).hexdigest()
+    for digits in (10, 64):
+        name = copy_name(blob.name, label, digest, digits)
+        try:
+            to.copy_if_absent(source, blob.name, blob.generation, name)
+        except Exists:
+            if not _holds(to, name, data):
+                continue
+        return name
+    raise StoreError(f"{to.uri}/{name} is taken by another content", remedy="Remove it: its name is that of a copy.")
+
+
+def withdraw(to: Store, name: str) -> None:
+    """Remove a copy that should not have been made. Safe to repeat."""
+    with contextlib.suppress(NotFound, Conflict):
+        to.delete_if_generation(name, to.stat(name).generation)
+
+
+def _holds(store: Store, name: str, data: bytes) -> bool:
+    try:
+        there = store.stat(name)
+        if there.size != len(data):
+            return False
+        return there.crc32c == crc32c(data) if there.crc32c else store.read(name) == data
+    except NotFound:
+        return False  # it went away just now; a longer name does no harm

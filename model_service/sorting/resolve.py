@@ -1,0 +1,72 @@
+"""What becomes of each picture, in the light of all others: duplicates, contested labels, and its split. Pure functions.
+
+Rows come as they were read, in name order and with status "packed" where the picture is usable; they leave as the manifest has them.
+"""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from model_service.sorting import near
+from model_service.sorting.history import History
+from model_service.sorting.labels import split_of
+
+Row = dict[str, Any]
+
+
+def resolve(rows: Sequence[Row], history: History, holdout: float) -> list[Row]:
+    """The rows, decided. Nothing of the arguments is changed, so it may be asked again of a later history."""
+    rows = [dict(row) for row in rows]
+    groups: dict[str, list[Row]] = collections.defaultdict(list)
+    for row in rows:
+        if row["status"] == "packed":
+            groups[row["key"]].append(row)
+    for key, group in groups.items():
+        _decide_content(group, history.packed.get(key))
+    _decide_splits([row for row in rows if row["status"] == "packed"], history, holdout)
+    return rows
+
+
+def _decide_content(group: list[Row], before: tuple[str, str] | None) -> None:
+    """The objects of one content: packed once, or not at all when they are under several labels."""
+    labels = {row["label"] for row in group} | ({before[0]} if before else set())
+    if len(labels) > 1:
+        said = " and ".join(sorted(labels))
+        for row in group:
+            row |= {"status": "quarantined", "reason": "conflicting-label"}
+            row["text"] = f"the same picture is labelled {said}: none of them is used; put the right one there again"
+            if before:
+                row["text"] = (
+                    f"the same picture is labelled {said}, and was packed as {before[0]}: it is not used any more"
+                )
+        return
+    for row in group if before else group[1:]:
+        row["status"] = "duplicate"
+
+
+def _decide_splits(packed: list[Row], history: History, holdout: float) -> None:
+    """By content, but near-duplicates go together, so that no picture is judged that looks like one trained on."""
+    for row in packed:
+        row["split"] = split_of(row["sha256"], holdout)
+    looks = [row for row in packed if row["phash"] is not None]
+    cluster_of = near.clusters(np.array([row["phash"] for row in looks], np.uint64))
+    clusters: dict[int, list[Row]] = collections.defaultdict(list)
+    for row, cluster in zip(looks, cluster_of.tolist(), strict=True):
+        clusters[cluster].append(row)
+    for cluster in clusters.values():
+        before = set().union(*(history.near.get(row["phash"], set()) for row in cluster))
+        if len(before) > 1:
+            for row in cluster:
+                row |= {
+                    "status": "duplicate",
+                    "split": None,
+                    "text": "looks like pictures in both splits: packed in neither",
+                }
+            continue
+        split = before.pop() if before else split_of(min(row["sha256"] for row in cluster), holdout)
+        for row in cluster:
+            row["split"] = split

@@ -1,0 +1,33 @@
+"""Packed pictures on this machine's disk, from when they are read to when it is known which shard they go to."""
+
+from __future__ import annotations
+
+import tempfile
+from array import array
+from typing import IO
+
+
+class Spool:
+    """Numbered byte strings in one temporary file without a name: nothing is left of it, however the process ends."""
+
+    def __init__(self) -> None:
+        self._file: IO[bytes] = tempfile.TemporaryFile(prefix="menagerie-spool-")
+        self._ends = array("Q", [0])
+
+    def __enter__(self) -> Spool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def add(self, data: bytes) -> int:
+        """Returns the number by which it is read."""
+        self._file.seek(self._ends[-1])
+        self._file.write(data)
+        self._ends.append(self._ends[-1] + len(data))
+        return len(self._ends) - 2
+
+    def read(self, number: int) -> bytes:
+        start, end = self._ends[number], self._ends[number + 1]
+        self._file.seek(start)
+        return self._file.read(end - start)

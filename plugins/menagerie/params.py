@@ -1,0 +1,111 @@
+"""The pipeline's Params: what a person may ask of a run, as Airflow's form shows it."""
+
+from __future__ import annotations
+
+from airflow.providers.common.compat.sdk import Param
+
+PARAMS = {
+    "epochs": Param(
+        10, type="integer", minimum=1, maximum=500, title="Epochs", description="Passes over the pictures."
+    ),
+    "image_size": Param(
+        224,
+        type="integer",
+        minimum=32,
+        maximum=1024,
+        title="Image size",
+        description="Side of what the model sees, in pixels.",
+    ),
+    "label_rule": Param(
+        "filename",
+        enum=["filename", "folder", "manifest"],
+        title="Label rule",
+        description="The true label is in the file's name, <label>_<n>.<ext>, is its folder's name, or is in a label manifest.",
+    ),
+    "label_manifest": Param(
+        "",
+        type=["null", "string"],
+        title="Label manifest",
+        description="With the label rule manifest: name of a .csv or .jsonl in animals_all with the columns name (or uri) and "
+        "label.",
+    ),
+    "allow": Param(
+        "",
+        type=["null", "string"],
+        title="Allowed labels",
+        description="Separated by commas. Empty: any, as New classes says.",
+    ),
+    "new_classes": Param(
+        "accept",
+        enum=["accept", "hold", "refuse"],
+        title="New classes",
+        description="Pictures with a label that was never seen before are taken (accept), wait in animals_all/_held/<label>/ "
+        "until it is allowed (hold), or go to quarantine (refuse). With Allowed labels: those whose label is not among "
+        "them wait (hold) or go to quarantine.",
+    ),
+    "retrain": Param(
+        "when-needed",
+        enum=["always", "when-needed", "never"],
+        title="Retrain",
+        description="when-needed: on low accuracy, new classes or many new pictures. always: also when nothing is new.",
+    ),
+    "deploy": Param(True, type="boolean", title="Deploy", description="Move the website to a newly promoted model."),
+    "weights": Param(
+        "auto",
+        enum=["auto", "none"],
+        title="Starting weights",
+        description="auto: ImageNet weights when they can be fetched. none: from scratch.",
+    ),
+    "min_accuracy": Param(
+        0.95,
+        type="number",
+        minimum=0,
+        maximum=1,
+        title="Accuracy wanted",
+        description="Below this, retraining is needed.",
+    ),
+    "min_gain": Param(
+        0.0,
+        type="number",
+        minimum=-1,
+        maximum=1,
+        title="Gain wanted",
+        description="Accuracy on held-out pictures that a candidate must gain on the champion. Below 0: it may lose that.",
+    ),
+    "max_bad": Param(
+        0.2,
+        type="number",
+        minimum=0,
+        maximum=1,
+        title="Bad pictures allowed",
+        description="Above this share of a range's new pictures, the run fails.",
+    ),
+    "range_size": Param(
+        50_000,
+        type="integer",
+        minimum=1,
+        maximum=50_000,
+        title="Pictures a range",
+        description="More new pictures than this are sorted side by side: a task for each so many.",
+    ),
+}
+
+POD_PARAMS = {
+    "pods": Param(
+        {},
+        type="object",
+        title="Pods",
+        description='More or less for a step in this run: {"train": {"cpu": "8", "memory": "32Gi", "gpus": 1}}.',
+    ),
+    "canary_percent": Param(
+        0,
+        type="integer",
+        minimum=0,
+        maximum=90,
+        title="Canary",
+        description="Share of the website's pods that try a new model first, in percent. 0: none.",
+    ),
+    "canary_minutes": Param(
+        10, type="number", minimum=0, maximum=90, title="Canary's time", description="Minutes it is watched."
+    ),
+}
