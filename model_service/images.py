@@ -25,7 +25,6 @@ PACKED_QUALITY = 92
 PREPROCESSING = "1"  # changes whenever `view` gives other pixels for the same bytes
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", *(("HEIF",) if pillow_heif else ()))  # told by content
-EXTENSIONS = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"})
 
 # Why a picture cannot be used: a closed list, the same in manifests, reports and folder names.
 REASONS = {
@@ -46,7 +45,7 @@ Image.MAX_IMAGE_PIXELS = None
 # Damaged metadata is not worth a warning: the pixels decide. For the whole process, since threads share the filters.
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 _BOMB_PIXELS_PER_BYTE = 200  # a photograph has about 10; above this and above the pixel limit nobody took it
-_BYTES_PER_PIXEL = {"WEBP": 17, "AVIF": 12, "HEIF": 12, "TIFF": 9}  # at the peak of `finish`, measured; others: 5
+_BYTES_PER_PIXEL = {"WEBP": 17, "AVIF": 12, "HEIF": 12, "TIFF": 9}  # at the peak of `finish`, measured; others: 8
 _PLAIN = 5  # standard deviation of the grey picture, of 255, below which a perceptual hash says nothing
 _DAMAGE = (RuntimeError, ValueError, SyntaxError, TypeError, LookupError, ArithmeticError, struct.error)
 
@@ -87,7 +86,10 @@ def open_image(data: bytes, limits: Limits, side: int = PACKED_SIDE) -> Image.Im
     if len(data) > limits.max_bytes:
         raise BadImage("too-large", f"{len(data):,} bytes, allowed are {limits.max_bytes:,}")
     with _refusals():
-        image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
+        try:
+            image: Image.Image = Image.open(io.BytesIO(data), formats=FORMATS)
+        except UnidentifiedImageError:
+            raise BadImage("unreadable" if _begins_as_picture(data) else "not-an-image") from None
         _check_size(image.size, len(data), limits)
         image.draft("RGB", pixels.fitted(image.size, side))
         return image
@@ -95,7 +97,7 @@ def open_image(data: bytes, limits: Limits, side: int = PACKED_SIDE) -> Image.Im
 
 def memory(image: Image.Image) -> int:
     """About how many bytes `finish` takes for an opened picture at its peak, beside the file's own."""
-    each = _BYTES_PER_PIXEL.get(image.format or "", 5)
+    each = _BYTES_PER_PIXEL.get(image.format or "", 8)
     if "progressive" in image.info:  # then libjpeg keeps every coefficient of the whole picture, whatever the scale
         scale, _ = getattr(image, "decoderconfig", None) or (1, 0)
         each += 6 * scale**2
@@ -151,13 +153,17 @@ def _refusals() -> Iterator[None]:
     """Whatever a decoder raises becomes a BadImage."""
     try:
         yield
-    except UnidentifiedImageError:
-        raise BadImage("not-an-image") from None
     except (OSError, EOFError) as error:
         reason = "truncated" if "truncated" in str(error).lower() or isinstance(error, EOFError) else "unreadable"
         raise BadImage(reason, f"{REASONS[reason]} ({error})") from None
     except _DAMAGE as error:
         raise BadImage("unreadable", f"{REASONS['unreadable']} ({error})") from None
+
+
+def _begins_as_picture(data: bytes) -> bool:
+    """Whether the signature is a known format's. A BMP's, two letters, may as well be a text's."""
+    signatures = [Image.OPEN[kind][1] for kind in FORMATS if kind != "BMP"]
+    return any(fits is not None and fits(data[:16]) is True for fits in signatures)
 
 
 def _check_size(size: tuple[int, int], file_bytes: int, limits: Limits) -> None:

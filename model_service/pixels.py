@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from PIL import Image
 
-_STRIP = 1 << 20  # pixels made RGB at once
+_STRIP = 1 << 18  # pixels made RGB at once
 _GAP = 3  # how much larger than asked for a picture may be when it is resized; what is larger yet is reduced first
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,

@@ -8,15 +8,14 @@ import time
 import menagerie_contract as contract
 
 from model_service import batches
-from model_service.errors import StepError
 from model_service.ledger import Parts, read_head, unsorted
 from model_service.progress import progress
 from model_service.results import Outcome
 from model_service.sorting import accounts, copies, label_manifest, planning
 from model_service.sorting.commit import Item, Row, commit
-from model_service.sorting.reading import Reader
+from model_service.sorting.reading import Reader, leave
 from model_service.sorting.spool import Spool
-from model_service.storage import Blob, Store, open_store
+from model_service.storage import Blob, Store, StoreError, open_store
 from model_service.storage.metered import Meter, Metered
 
 FIRST = 50_000  # objects that a sort without a plan takes on
@@ -87,6 +86,6 @@ def _settle(step: contract.Sort, reader: Reader, to_predict: Store, rows: list[R
             try:
                 copies.withdraw(to_predict, row["copy"])
                 reader.put_aside(item.blob, row)
-            except StepError as error:
-                row |= {"status": "left", "reason": None, "text": str(error)}
+            except StoreError as error:
+                leave(row, error)
             row["copy"] = None

@@ -50,15 +50,15 @@ class Arrivals:
 
     def _released(self) -> Iterator[Blob]:
         """What is held of the labels that are released; the others are jumped over, by a new listing behind each."""
-        folder, behind = f"{contract.HELD}/", ""
+        folder, behind, jumped = f"{contract.HELD}/", "", None
         while True:
             for blob in self._source.list(folder, after=behind):
                 written = held_label(blob.name)
-                if written is None:
-                    continue  # in no label's folder: nothing that was held
+                if written is None or written == jumped:
+                    continue  # in no label's folder, so it was not held; or of a name that sorts behind the jump
                 label = normalise(written)
                 if label is None or not self._releases(label):
-                    behind = f"{folder}{written}/{_LAST}"
+                    behind, jumped = f"{folder}{written}/{_LAST}", written
                     break
                 yield blob
             else:

@@ -1,7 +1,8 @@
 """The end of a sort: rows and packed pictures become a batch, which counts from the moment the ledger's head names it.
 
-Order of writes, so that a kill at any instruction loses nothing and a retry repeats nothing: copies and quarantine (while reading),
-shards, manifest, ledger, head. Two sorts at once: who comes second looks at what the first has committed, and resolves anew.
+Order of writes, so that a kill at any instruction loses nothing and a retry repeats nothing: copies and quarantine (while
+reading), shards, manifest, ledger, head. Of two sorts at once, the second looks at what the first has committed, and resolves
+anew.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Near-duplicates: perceptual hashes that differ in few bits, found without comparing each with each.
 
-Two hashes that differ in at most 4 bits agree whole in one of 5 bands of bits (the pigeonhole principle; Manku et al., "Detecting
-near-duplicates for web crawling", WWW 2007), so only those that share a band are compared.
+Two hashes that differ in at most 4 bits agree whole in one of 5 bands of bits (the pigeonhole principle; Manku et al.,
+"Detecting near-duplicates for web crawling", WWW 2007), so only those that share a band are compared.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 
 import menagerie_contract as contract
 
-from model_service.sorting.labels import held_label
+from model_service.sorting.labels import held_label, normalise
 from model_service.storage import Blob, Exists, NotFound, Store, StoreError
 
 _LONGEST_NAME, _LONGEST_PART = 1000, 240  # bytes; stores allow 1024 and 255, and `.json` is added to them here
@@ -36,7 +36,7 @@ def put_aside(source: Store, blob: Blob, reason: str, text: str) -> None:
 
 def hold(source: Store, blob: Blob, label: str) -> None:
     """Copy an object to `_held/<label>/<name>`, until the label is allowed. Safe to repeat."""
-    if held_label(blob.name) != label:
+    if normalise(held_label(blob.name) or "") != label:  # else it is there
         _first_free(source, _names(f"{contract.HELD}/{label}", blob), lambda name: _copy(source, blob, name))
 
 

@@ -21,7 +21,7 @@ from model_service.sorting.admission import Admission
 from model_service.sorting.labels import Rule, normalise
 from model_service.storage import Blob, NotFound, Store, StoreError
 
-PIXELS = 64_000_000  # decoded at once by all threads together: a dozen bytes each
+MEMORY = 1 << 30  # bytes that all threads together may decode in
 log = logging.getLogger(__name__)
 
 
@@ -70,7 +70,7 @@ class Reader:
         self._limits = Limits(
             int(step.max_megapixels * 1e6), int(step.max_megabytes * 1e6), step.min_side, step.max_aspect
         )
-        self._budget = Budget(PIXELS)
+        self._budget = Budget(MEMORY)
 
     def read_all(self, blobs: list[Blob]) -> Iterator[Picture]:
         """In their order, some ahead of who asks, so that memory is flat."""
@@ -88,23 +88,20 @@ class Reader:
 
     def _take(self, blob: Blob) -> Picture:
         """One object. What storage will not give or take now is left for the next run, and the others go on."""
-        row: dict[str, Any] = {
-            "uri": f"{self._uri}/{blob.name}", "generation": blob.generation, "size": blob.size, "phash": None
-        }  # fmt: skip
+        row: dict[str, Any] = {"uri": f"{self._uri}/{blob.name}", "generation": blob.generation, "size": blob.size}
+        jpeg = None
         try:
             jpeg = self._read(blob, row)
         except BadImage as bad:
             row |= {"status": "quarantined", "reason": bad.reason, "text": str(bad)}
-            jpeg = None
         except NotFound:
             row |= {"status": "quarantined", "reason": "vanished", "text": images.REASONS["vanished"]}
-            jpeg = None
         except StoreError as error:
-            jpeg = _left(row, error)
+            leave(row, error)
         try:
             self.put_aside(blob, row)
         except StoreError as error:
-            jpeg = _left(row, error)
+            leave(row, error)
         return Picture(row, jpeg)
 
     def put_aside(self, blob: Blob, row: Mapping[str, Any]) -> None:
@@ -129,7 +126,7 @@ class Reader:
             case "hold":
                 row |= {"status": "held", "text": f"{label} is not allowed yet"}
                 return None
-        with self._budget.take(image.width * image.height):
+        with self._budget.take(images.memory(image)):
             picture = images.finish(image, images.PACKED_SIDE)
         row |= {"status": "packed", "key": row["sha256"][:20], "width": picture.width, "height": picture.height}
         row["phash"] = images.perceptual_hash(picture)
@@ -152,6 +149,7 @@ class Reader:
         return raw, label
 
 
-def _left(row: dict[str, Any], error: StoreError) -> None:
+def leave(row: dict[str, Any], error: StoreError) -> None:
+    """Leave an object to the next run."""
     log.warning("left for the next run: %s: %s", ascii(row["uri"]), error)
     row |= {"status": "left", "reason": None, "text": str(error)}

@@ -1,6 +1,7 @@
 """What becomes of each picture, in the light of all others: duplicates, contested labels, and its split. Pure functions.
 
-Rows come as they were read, in name order and with status "packed" where the picture is usable; they leave as the manifest has them.
+Rows come as they were read, in name order and with status "packed" where the picture is usable; they leave as the manifest has
+them.
 """
 
 from __future__ import annotations

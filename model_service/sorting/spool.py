@@ -11,7 +11,7 @@ class Spool:
     """Numbered byte strings in one temporary file without a name: nothing is left of it, however the process ends."""
 
     def __init__(self) -> None:
-        self._file: IO[bytes] = tempfile.TemporaryFile(prefix="menagerie-spool-")
+        self._file: IO[bytes] = tempfile.TemporaryFile(prefix="menagerie-spool-")  # noqa: SIM115 (closed at the end)
         self._ends = array("Q", [0])
 
     def __enter__(self) -> Spool:

@@ -19,7 +19,7 @@ from pathlib import Path
 from model_service.storage import files
 from model_service.storage.folder_retries import patient
 from model_service.storage.interface import Blob, Conflict, Exists, NotFound, Store, StoreError
-from model_service.storage.root import Root
+from model_service.storage.root import Misplaced, Root
 from model_service.storage.walk import Span, children
 
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS}
@@ -44,15 +44,20 @@ class FolderStore:
         self.check()
         span = Span(files.encode(prefix), files.encode(after), files.encode(until))
         try:
-            self._root.confine(files.decode(span.top) + "-")
-        except StoreError:
-            return  # no file can have such a name
+            self._enter(files.decode(span.top))
+        except (Misplaced, NotFound):
+            return  # no file has such a name
         waiting = self._children(span.top, span)  # not recursive: folders may be nested deeper than calls
         while waiting:
             if (name := waiting.pop()).endswith(b"/"):
                 waiting += self._children(name, span)
             elif found := self._look(name):
                 yield found
+
+    @patient
+    def _enter(self, top: str) -> None:
+        with self._root.explain(top), self._root.open_parent(top + "-"):
+            pass
 
     @patient
     def _children(self, top: bytes, span: Span) -> builtins.list[bytes]:

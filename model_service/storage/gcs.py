@@ -25,7 +25,7 @@ from google.cloud.storage.exceptions import DataCorruption
 
 from model_service.storage.client import client
 from model_service.storage.interface import PAGE, Blob, BucketMissing, Conflict, Exists, NotFound, Store, StoreError
-from model_service.storage.retries import RETRY, Attempts
+from model_service.storage.retries import RETRY, SEND_AGAIN, Attempts
 
 CHECK_SECONDS = 30.0  # how long check() waits for a bucket that does not answer
 _TOKEN = "menagerie-write"  # noqa: S105 - the name of a metadata field
@@ -186,10 +186,8 @@ class GcsStore:
         }
         with self._explain(name):
             try:
-                if isinstance(data, Path):
-                    blob.upload_from_filename(str(data), **options)
-                else:
-                    blob.upload_from_string(data, **options)
+                upload = blob.upload_from_filename if isinstance(data, Path) else blob.upload_from_string
+                SEND_AGAIN(functools.partial(upload, data, **options))()
             except api.PreconditionFailed:
                 there = self._find(name) if tries.repeated else None
                 if there is None or (there.metadata or {}).get(_TOKEN) != token:

@@ -5,9 +5,11 @@ https://cloud.google.com/storage/docs/retry-strategy. The library's own policy l
 
 from __future__ import annotations
 
+import re
+
 import requests
 import urllib3
-from google.api_core.exceptions import GoogleAPICallError
+from google.api_core.exceptions import BadRequest, GoogleAPICallError
 from google.api_core.retry import Retry
 from google.auth.exceptions import TransportError
 from google.cloud.storage.exceptions import DataCorruption, InvalidResponse
@@ -20,6 +22,7 @@ _PASSING = (
     urllib3.exceptions.HTTPError,  # of a body that ends too early, among others
     DataCorruption,
 )
+_MISMATCH = re.compile(r"Provided (CRC32C|MD5)\b.* doesn't match", re.IGNORECASE)
 _PASSING_CODES = {408, 429, 500, 502, 503, 504}
 
 
@@ -34,8 +37,14 @@ def passes(error: object) -> bool:
     return isinstance(error, _PASSING)
 
 
+def spoilt(error: object) -> bool:
+    """Did what was uploaded differ from its checksum when it arrived? The service then keeps nothing of it."""
+    return isinstance(error, BadRequest) and _MISMATCH.search(error.message) is not None
+
+
 # Seconds. Each wait is drawn at random up to one that doubles; after `timeout` no further attempt begins.
-RETRY = Retry(predicate=passes, initial=0.5, maximum=30, multiplier=2, timeout=180)
+RETRY = Retry(predicate=passes, initial=0.5, maximum=15, multiplier=2, timeout=60)
+SEND_AGAIN = RETRY.with_predicate(spoilt)  # from the beginning: a session that was refused takes no more
 
 
 class Attempts:

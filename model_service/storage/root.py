@@ -14,6 +14,10 @@ from model_service.storage.interface import BucketMissing, NotFound, StoreError
 _ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
 
 
+class Misplaced(StoreError):
+    """No file below the root can have such a name."""
+
+
 class Root:
     """Symbolic links below the root are followed as far as they stay there, but never as the last part of a name."""
 
@@ -57,22 +61,18 @@ class Root:
         *above, last = self._parts(name)
         path = b"/".join((self.path, *above))
         if make and not os.path.isdir(path):
-            self.confine(name)  # before anything is made
-            files.make_folders(os.path.realpath(path), os.path.realpath(self.path))
+            real = os.path.realpath(path)
+            self._confine(name, real)  # before anything is made
+            files.make_folders(real, self._real)
         with files.open_folder(path) as folder:
             self._confine(name, files.real_path(folder, path))
             yield folder, last
-
-    def confine(self, name: str) -> None:
-        """Refuse a name that cannot be here. Its folder need not be."""
-        *above, _ = self._parts(name)
-        self._confine(name, os.path.realpath(os.path.join(self.path, *above)))
 
     def _parts(self, name: str) -> list[bytes]:
         parts = files.encode(name).split(b"/")
         for part in parts:
             if part in (b"", b".", b"..") or b"\0" in part or len(part) > 255 or part.startswith(files.TEMPORARY):
-                raise StoreError(
+                raise Misplaced(
                     f"{name!r} cannot be a file below {self.uri}: {files.decode(part)!r} cannot be a part of it",
                     remedy="Parts between slashes have 1 to 255 bytes and are not '.', '..' or temporary names.",
                 )
@@ -80,9 +80,9 @@ class Root:
 
     def _confine(self, name: str, real: bytes) -> None:
         if not _below(real, self._real):
-            self._real = os.path.realpath(self.path)  # it may be elsewhere by now
+            self._real = os.path.realpath(self.path, strict=True)  # it may be elsewhere by now
             if not _below(real, self._real):
-                raise StoreError(f"{self.uri}/{name} is outside of the root: a link leads to {files.decode(real)}")
+                raise Misplaced(f"{self.uri}/{name} is outside of the root: a link leads to {files.decode(real)}")
 
     @contextmanager
     def explain(self, name: str, new: bool = False) -> Iterator[None]:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
+import re
 import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
+import menagerie_contract as contract
 import psutil
 import pytest
+from rich.console import Console
 
-from demo import batches, config
+from demo import batches, config, summary
+from demo.airflow import Airflow
 from demo.config import Config, DemoError
 from demo.pictures import draw
 from demo.processes import Processes, free_port
@@ -90,6 +97,40 @@ def test_too_few_own_pictures_are_refused(tmp_path: Path) -> None:
 
     with pytest.raises(DemoError, match="holds 0 pictures"):
         batches.label_rule(configured(tmp_path, DEMO_IMAGES=str(tmp_path / "own")))
+
+
+def test_the_table_tells_of_all_ranges_of_a_run(tmp_path: Path) -> None:
+    demo = configured(tmp_path, DEMO_PICTURES="10")
+    files = batches.drop(demo, 0)
+    sorted_by_steps(demo, "manual__1", range_size=files // 2)
+    shown = io.StringIO()
+
+    summary.show(demo, Airflow(demo), [("manual__1", 7.0)], Console(file=shown, width=120))
+
+    text = shown.getvalue()
+    assert re.search(rf"│ pictures in +│ +{files} │", text)
+    found = re.search(r"│ of use \(train \+ held out\) +│ +(\d+) \+ (\d+) │", text)
+    assert found is not None
+    assert int(found[1]) + int(found[2]) == 60
+    assert "3 not-an-image │" in text  # two of the first range, one of the second
+
+
+def sorted_by_steps(demo: Config, run: str, range_size: int) -> None:
+    """Plan and sort what is in animals_all, as the pipeline does."""
+    for name in ("animals_models", "animals_to_predict"):
+        (demo.buckets / name).mkdir()
+    models, source = demo.bucket("animals_models"), demo.bucket("animals_all")
+
+    def to_its_end(step: contract.Batch) -> dict[str, Any]:
+        subprocess.run([sys.executable, "-m", "model_service", *step.argv()], cwd=config.ROOT, check=True, timeout=60)
+        found: dict[str, Any] = json.loads(Path(step.result.removeprefix("file://")).read_text())
+        return found
+
+    where = {"run": run, "models": models, "source": source}
+    planned = to_its_end(contract.Plan(**where, result=contract.result(models, run, "plan"), range_size=range_size))
+    for number, plan in enumerate(planned["outputs"]["plans"]):
+        result = contract.result(models, run, f"sort-{number:05d}")
+        to_its_end(contract.Sort(**where, result=result, plan=plan, to_predict=demo.bucket("animals_to_predict")))
 
 
 def test_stop_ends_what_was_started_with_its_children_and_nothing_else(tmp_path: Path) -> None:

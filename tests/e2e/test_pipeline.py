@@ -1,6 +1,7 @@
 """The whole pipeline, three runs in a row: Airflow's own loop (`dag.test`), real steps, real training, a real website.
 
-The second run's training is killed in its middle; its retry is Airflow's. What a run did is asked afterwards, test by test.
+The second run's pictures are sorted in two ranges, and its training is killed in its middle; its retry is Airflow's. What a
+run did is asked afterwards, test by test.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
+import menagerie_contract as contract
 import psutil
 import pyarrow.parquet as pq
 import pytest
@@ -69,7 +71,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
             pipeline.arrive(2, tmp_path_factory.mktemp("second"))
             killer = Killer()
             killer.start()
-            second = pipeline.run(**PARAMS, retrain="always")
+            second = pipeline.run(**PARAMS, retrain="always", range_size=25)
             killer.join(100)
             assert killer.killed is not None
             champions.append(pipeline.champion())
@@ -96,7 +98,20 @@ def test_the_first_run_trains_the_first_champion_and_brings_it_on_the_website(st
     assert run.errors == []
     assert run.state == "success"
     assert run.states("success") == {
-        *("sort", "champion", "after_sort", "train", "judge", "after_judge", "promote", "deploy_wanted", "deploy")
+        *(
+            "plan",
+            "plan_sort",
+            "sort",
+            "sort_totals",
+            "champion",
+            "after_sort",
+            "train",
+            "judge",
+            "after_judge",
+            "promote",
+            "deploy_wanted",
+            "deploy",
+        )
     }
     assert run.states("skipped") == {
         "plan_predict",
@@ -111,7 +126,7 @@ def test_the_first_run_trains_the_first_champion_and_brings_it_on_the_website(st
 
 
 def test_pictures_that_cannot_be_used_are_counted_and_put_aside(story: Story) -> None:
-    counts = story.bootstrap.result("sort")["counts"]
+    counts = story.bootstrap.result("sort-00000")["counts"]
     assert counts["packed"] == 36
     assert sum(counts["quarantined"].values()) == counts["new"] - 36 > 0
     for reason, number in counts["quarantined"].items():
@@ -120,13 +135,33 @@ def test_pictures_that_cannot_be_used_are_counted_and_put_aside(story: Story) ->
         assert len(names) >= number
 
 
-# The second: predict, evaluate, train in spite of a kill, judge.
+# The second: two ranges, predict, evaluate, train in spite of a kill, judge.
+
+
+def test_more_pictures_than_fit_a_range_are_sorted_by_a_task_for_each(story: Story) -> None:
+    run = story.second
+    plan = run.result("plan")
+    assert (plan["counts"]["ranges"], len(plan["outputs"]["plans"])) == (2, 2)
+    assert run.tasks["sort"] == [("success", 1)] * 2
+    sorts = [run.result(f"sort-{number:05d}") for number in range(2)]
+    assert sorts[0]["counts"]["new"] == 25
+    assert sum(sort["counts"]["new"] for sort in sorts) == plan["counts"]["new"]
+    committed = {batch["name"] for batch in batches() if batch["run"] == run.name}
+    assert committed == {sort["outputs"]["batch"] for sort in sorts}  # in whatever order they ended
+
+
+def test_what_comes_after_is_told_of_both_ranges(story: Story) -> None:
+    totals = story.second.said["sort_totals"]
+    assert totals["counts"]["packed"] == 36
+    assert totals["counts"]["batches"] == len(batches()) == 3
+    told = {contract.batch_of(shard) for shard in totals["outputs"]["shards"]}
+    assert told == {batch["name"] for batch in batches() if batch["run"] == story.second.name}
 
 
 def test_the_second_run_measures_the_champion_on_the_new_pictures(story: Story) -> None:
     run = story.second
     assert run.state == "success"
-    assert run.tasks["predict"] == [("success", 1)] * 2  # a task a shard: train and holdout
+    assert run.tasks["predict"] == [("success", 1)] * 4  # a task a shard: train and holdout of each range
     assert run.said["champion"] == story.champions[0]
     assert run.result("evaluate")["counts"]["pictures"] == 36
     assert (BUCKETS / f"animals_predicted/{run.name}/report.html").stat().st_size > 1000
@@ -156,14 +191,21 @@ def test_the_kill_has_doubled_nothing(story: Story) -> None:
     assert len({row["key"] for row in packed()}) == len(packed()) == 72
 
 
+def batches() -> list[dict[str, Any]]:
+    """Those that count, as the ledger's head names them."""
+    found: list[dict[str, Any]] = json.loads((MODELS / "ledger/head.json").read_text())["batches"]
+    return found
+
+
 def packed() -> list[dict[str, Any]]:
     """The rows of all manifests whose picture is in a shard."""
-    tables = [pq.read_table(path) for path in sorted(MODELS.glob("batches/*/manifest.parquet"))]
+    tables = [pq.read_table(MODELS / f"batches/{batch['name']}/manifest.parquet") for batch in batches()]
     return [row for table in tables for row in table.to_pylist() if row["status"] == "packed"]
 
 
 def test_every_picture_that_arrived_is_in_the_ledger_once(story: Story) -> None:
-    ledgers = [pq.read_table(path) for path in MODELS.glob("ledger/*.parquet")]
+    parts = json.loads((MODELS / "ledger/head.json").read_text())["parts"]
+    ledgers = [pq.read_table(MODELS / f"ledger/{part['digest']}.parquet") for part in parts]
     names = [name for table in ledgers for name in table["name"].to_pylist()]
     arrived = [path.name for path in (BUCKETS / "animals_all").iterdir() if path.is_file()]
     assert sorted(names) == sorted(arrived)
@@ -175,9 +217,10 @@ def test_every_picture_that_arrived_is_in_the_ledger_once(story: Story) -> None:
 def test_a_run_with_nothing_new_is_green_in_seconds_and_says_so(story: Story) -> None:
     run = story.nothing_new
     assert run.state == "success"
-    assert run.states("success") == {"sort", "champion", "after_sort", "nothing_new"}
+    assert run.states("success") == {"plan", "plan_sort", "sort_totals", "champion", "after_sort", "nothing_new"}
+    assert run.tasks["sort"][0][0] == "skipped"  # no task for a range that is not there
     assert run.said["nothing_new"] == "nothing new arrived: the champion stays, nothing to do"
-    assert run.result("sort")["message"] == f"nothing new in file://{BUCKETS}/animals_all"
+    assert run.result("plan")["message"] == f"nothing new in file://{BUCKETS}/animals_all"
     assert run.seconds < 30
     assert story.champions[2] == story.champions[1]
 

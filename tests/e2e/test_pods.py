@@ -158,7 +158,7 @@ def ready(site: str) -> str:
 def test_the_first_run_goes_from_pictures_to_a_website_on_the_cluster(story: Story) -> None:
     assert story.first.errors == []
     assert story.first.state == "success"
-    assert {"sort", "train", "judge", "promote", "deploy", "reap"} <= story.first.states("success")
+    assert {"plan", "sort", "train", "judge", "promote", "deploy", "reap"} <= story.first.states("success")
     assert story.champions[0]["version"] == story.served[0] == story.first.result("train")["outputs"]["version"]
 
 

@@ -82,7 +82,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
 def test_pictures_become_a_model_on_a_website(done: Run) -> None:
     assert done.errors == []
     assert done.state == "success"
-    assert {"sort", "train", "judge", "promote", "deploy", "reap"} <= done.states("success")
+    assert {"plan", "sort", "train", "judge", "promote", "deploy", "reap"} <= done.states("success")
 
 
 def test_the_champion_is_what_the_run_trained(done: Run) -> None:

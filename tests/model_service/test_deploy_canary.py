@@ -12,13 +12,12 @@ import pytest
 from PIL import Image
 
 from model_service import selftest, site
-from model_service.deploy import smoke
+from model_service.deploy import canary, smoke
 from model_service.deploy.canary import Tally, held_out, verdict
 from model_service.deploy.website import Answer, Website
 from model_service.selftest import Question
-from model_service.shards import Sample, ShardWriter
 from model_service.site import Site
-from tests.model_service.buckets import Buckets, local, make_buckets
+from tests.model_service.buckets import Buckets, encoded, local, make_buckets
 from tests.model_service.tiny_model import save_tiny_model
 from tests.model_service.websites import Place, make_place, running
 
@@ -172,27 +171,35 @@ def test_answers_that_take_too_long_are_refused(place: Place, website: Website) 
         smoke.prove(website, step, selftest.load(place.models, "v1"))
 
 
-def test_agreement_is_also_measured_on_the_batchs_held_out_pictures(tmp_path: Path) -> None:
+def test_agreement_is_also_measured_on_the_held_out_pictures_of_the_runs_batches(tmp_path: Path) -> None:
     buckets: Buckets = make_buckets(tmp_path)
     assert held_out(buckets.models, "r1") == []
     buckets.put_squares(4)
-    packed = buckets.sorted("r1", holdout=0.5)["splits"]["holdout"]
-    assert len(held_out(buckets.models, "r1")) == packed > 0
+    packed = [counts["splits"]["holdout"] for counts in buckets.sorted_in_ranges(6, holdout=0.5)]
+    assert all(packed), "in both ranges"
+    assert len(set(held_out(buckets.models, "r1"))) == sum(packed)
     assert held_out(buckets.models, "r2") == []
-    local(contract.manifest(buckets.models, "r1")).unlink()
-    assert held_out(buckets.models, "r1") == []  # not finished
+    local(contract.ledger_head(buckets.models)).unlink()
+    assert held_out(buckets.models, "r1") == []  # not committed
 
 
 def test_a_held_out_picture_that_was_packed_too_thin_for_the_website_is_not_asked(tmp_path: Path) -> None:
     buckets: Buckets = make_buckets(tmp_path)
-    folder = local(f"{buckets.models}/batches/r1")
-    folder.mkdir(parents=True)
-    writer = ShardWriter(folder, "holdout", limit=10**9)
-    for key, size in (("thin", (512, 31)), ("wide", (512, 32))):
-        jpeg = io.BytesIO()
-        Image.new("RGB", size).save(jpeg, "JPEG")
-        writer.add(Sample(key, jpeg.getvalue(), {"label": "cat"}))
-    writer.close()
-    local(contract.manifest(buckets.models, "r1")).write_bytes(b"")
-    (asked,) = held_out(buckets.models, "r1")
-    assert Image.open(io.BytesIO(asked)).size == (512, 32)
+    for n in range(20):
+        buckets.put(f"thin_{n}.jpg", encoded(Image.new("RGB", (1024, 62), (n, 0, 0)), "PNG"))  # half of it is 31
+        buckets.put(f"wide_{n}.jpg", encoded(Image.new("RGB", (1024, 64), (n, 0, 0)), "PNG"))
+    buckets.sorted(holdout=0.5)
+    held = [row["label"] for row in buckets.manifest() if row["split"] == "holdout"]
+    assert set(held) == {"thin", "wide"}
+    asked = [Image.open(io.BytesIO(jpeg)).size for jpeg in held_out(buckets.models, "r1")]
+    assert asked == [(512, 32)] * held.count("wide")
+
+
+def test_a_few_held_out_pictures_are_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    buckets: Buckets = make_buckets(tmp_path)
+    buckets.put_squares(4)
+    buckets.sorted_in_ranges(6, holdout=0.5)
+    monkeypatch.setattr(canary, "HELD_OUT", 1)
+    last = [uri for uri in buckets.shards() if "/holdout-" in uri][-1]
+    local(last).write_bytes(b"never opened")
+    assert len(held_out(buckets.models, "r1")) == 1

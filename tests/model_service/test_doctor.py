@@ -232,6 +232,7 @@ def test_probes_stay_where_the_step_may_write(buckets: Buckets, monkeypatch: pyt
         "animals_models/runs/.menagerie-doctor",
         "animals_models/.menagerie-doctor",
         "animals_all/_quarantine/.menagerie-doctor",
+        "animals_all/_held/.menagerie-doctor",
         "animals_to_predict/.menagerie-doctor",
         "animals_predicted/.menagerie-doctor",
         "animals_models/runs/.menagerie-doctor",
@@ -297,6 +298,7 @@ def test_on_cloud_storage_the_probes_are_made_and_rights_that_no_step_needs_are_
         ".menagerie-doctor",
         "runs/.menagerie-doctor",
         "_quarantine/.menagerie-doctor",
+        "_held/.menagerie-doctor",
     }
 
 

@@ -11,9 +11,11 @@ import menagerie_contract as contract
 import pytest
 from PIL import Image
 
-from model_service import report
+from model_service import batches, report
+from model_service import evaluate as evaluate_step
 from model_service.errors import StepError
 from model_service.evaluate import evaluate
+from model_service.images import REASONS
 from model_service.predict import predict
 from model_service.registry import BadModel
 from model_service.results import Outcome
@@ -114,6 +116,60 @@ def test_unseen_are_the_train_pictures_of_shards_the_card_does_not_list(buckets:
     assert metrics_of(buckets)["retrain"]["unseen"] == train
 
 
+def test_the_batches_of_all_ranges_of_a_run_are_measured(buckets: Buckets) -> None:
+    buckets.put_squares(3)
+    for name in ("aaa_1.jpg", "dog_9.jpg", "zzz_1.jpg"):
+        buckets.put(name, f"text of {name}".encode())
+    buckets.sorted_in_ranges(5, holdout=0.5, max_bad=0.5)
+    buckets.save_model("v1", trained_on=tuple(uri for uri in buckets.shards() if "/train-" in uri)[:1])
+    predicted(buckets)
+    outcome = run(buckets)
+    assert (outcome.counts["pictures"], outcome.counts["right"], outcome.counts["quarantined"]) == (9, 9, 3)
+    aside = [row["uri"].rpartition("/")[2] for row in metrics_of(buckets)["quarantine"]]
+    assert aside == ["aaa_1.jpg", "dog_9.jpg", "zzz_1.jpg"]
+    first, *others = (batches.manifest(buckets.models, batch) for batch in batches.of_run(buckets.models, "r1"))
+    assert "train" in first["split"].to_pylist(), "that the model was trained on"
+    unseen = sum(table["split"].to_pylist().count("train") for table in others)
+    assert metrics_of(buckets)["retrain"]["unseen"] == unseen > 0
+
+
+def contest(buckets: Buckets, *names: str) -> None:
+    """The same pictures arrive again, all as zebras."""
+    for number, name in enumerate(names):
+        buckets.put(f"zebra_9{number}.jpg", (buckets.arrivals / name).read_bytes())
+    buckets.sorted("r2", max_bad=1.0)
+
+
+def test_a_picture_that_was_met_under_another_label_later_on_says_nothing(buckets: Buckets) -> None:
+    buckets.put_squares(2)
+    buckets.sorted(holdout=0.0)
+    buckets.save_model("v1", bias=[9.0, 0.0, 0.0])  # everything is a cat
+    predicted(buckets)
+    contest(buckets, "cat_1.jpg", "dog_2.jpg")
+    outcome = run(buckets)
+    assert (outcome.counts["right"], outcome.counts["pictures"]) == (1, 4)
+    assert metrics_of(buckets)["retrain"]["unseen"] == 4, "nor will it be trained on"
+
+
+def test_without_a_picture_whose_label_is_sure_there_is_no_accuracy(buckets: Buckets) -> None:
+    buckets.put_squares(1, labels=["cat"])
+    buckets.sorted(holdout=0.0)
+    buckets.save_model("v1")
+    predicted(buckets)
+    contest(buckets, "cat_1.jpg")
+    outcome = run(buckets)
+    assert (outcome.counts["pictures"], outcome.counts["accuracy"]) == (0, None)
+    assert outcome.message == "no new picture whose label is sure; no need to retrain"
+    assert "–error" in Page(page_of(buckets)).text
+
+
+def test_a_run_that_sorted_nothing_cannot_be_evaluated(buckets: Buckets) -> None:
+    buckets.save_model("v1")
+    with pytest.raises(StepError, match=f"run r1 has sorted nothing: it has no batch in {buckets.models}") as failed:
+        run(buckets)
+    assert failed.value.remedy == "sort first, under the same --run"
+
+
 def test_duplicates_and_quarantined_pictures_need_no_prediction(buckets: Buckets) -> None:
     buckets.put_squares(3)
     buckets.put("cat_9.jpg", square("cat", 1))
@@ -128,6 +184,78 @@ def test_duplicates_and_quarantined_pictures_need_no_prediction(buckets: Buckets
         "reason": "not-an-image",
         "text": "not a picture in a known format",
     }
+
+
+def test_the_page_counts_all_quarantined_pictures_and_names_some(
+    buckets: Buckets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    buckets.put_squares(2)
+    for n in range(3):
+        buckets.put(f"dog_9{n}.jpg", b"text %d" % n)
+    buckets.put("12345.jpg", square("cat", 50))
+    buckets.sorted(max_bad=0.9)
+    buckets.save_model("v1")
+    predicted(buckets)
+    monkeypatch.setattr(evaluate_step, "LISTED", 2)
+    assert run(buckets).counts["quarantined"] == 4
+    document = metrics_of(buckets)
+    assert document["quarantined"] == {"no-label": 1, "not-an-image": 3}
+    assert [row["uri"].rpartition("/")[2] for row in document["quarantine"]] == ["12345.jpg", "dog_90.jpg"]
+    page = Page(page_of(buckets))
+    assert ["not-an-image", REASONS["not-an-image"], "3"] in page.rows
+    assert "dog_91.jpg" not in page.text
+    assert "And 2 more, which the manifests have." in page.text
+
+
+def test_the_page_says_what_arrived(buckets: Buckets) -> None:
+    buckets.put_squares(2, labels=["cat", "dog"])
+    buckets.put("Cat_8.jpg", square("cat", 8))
+    buckets.put("cat_9.jpg", square("cat", 1))
+    counts = buckets.sorted_in_ranges(4)
+    buckets.save_model("v1")
+    predicted(buckets)
+    run(buckets)
+    told = metrics_of(buckets)["sort"]
+    assert (told["listed"], told["new"], told["packed"], told["duplicates"], told["ranges"]) == (6, 6, 5, 1, 2)
+    assert told["bytes_in"] == sum(one["bytes_in"] for one in counts) > 0
+    page = Page(page_of(buckets))
+    assert ["objects listed", "6"] in page.rows
+    assert ["duplicates", "1"] in page.rows
+    assert ["copied", "6"] in page.rows
+    assert ["estimated cost at list price", "US$ 0.0000"] in page.rows, "a folder costs nothing"
+    assert ["cat", "3", "Cat"] in page.rows
+    assert ["dog", "2", ""] in page.rows
+    assert "Classes never seen before: cat, dog." in page.text
+    assert "left a result" not in page.text
+
+
+def test_the_page_names_what_is_held_back(buckets: Buckets) -> None:
+    buckets.put_squares(2)
+    buckets.sorted_in_ranges(9, allow="cat,dog", new_classes="hold")
+    buckets.save_model("v1")
+    predicted(buckets)
+    run(buckets)
+    assert "Held back until their label is allowed: zebra (2)." in page_of(buckets)
+
+
+def test_the_page_says_that_results_are_missing(buckets: Buckets) -> None:
+    buckets.put_squares(2)
+    buckets.sorted_in_ranges(3)
+    local(contract.result(buckets.models, "r1", "sort-00001")).unlink()
+    buckets.save_model("v1")
+    predicted(buckets)
+    run(buckets)
+    assert "1 of 2 ranges left a result: the others are not counted here." in page_of(buckets)
+
+
+def test_the_page_says_that_sort_was_run_by_hand(buckets: Buckets) -> None:
+    buckets.put_squares(2)
+    buckets.sorted()  # which writes no result
+    buckets.save_model("v1")
+    predicted(buckets)
+    run(buckets)
+    assert metrics_of(buckets)["sort"] is None
+    assert "Neither plan nor sort left a result for this run" in page_of(buckets)
 
 
 def test_missing_predictions_are_an_error_with_their_number(buckets: Buckets) -> None:
@@ -160,23 +288,36 @@ def test_the_same_again_changes_nothing(buckets: Buckets) -> None:
 
 
 class Page(html.parser.HTMLParser):
-    """The elements of a page and the text a person reads."""
+    """The elements of a page, the text a person reads, and the rows of its tables."""
 
     def __init__(self, text: str) -> None:
         super().__init__()
         self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.rows: list[list[str]] = []
+        self._in_cell = False
         self.text = ""
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
+        if tag == "tr":
+            self.rows.append([])
+        if tag in ("td", "th"):
+            self.rows[-1].append("")
+            self._in_cell = True
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag in ("td", "th"):
+            self._in_cell = False
 
     def handle_data(self, data: str) -> None:
         self.text += data
+        if self._in_cell:
+            self.rows[-1][-1] += data
 
 
 def evil_page(buckets: Buckets) -> str:
-    buckets.put(f"{EVIL}_1.jpg", square("cat", 1))
+    buckets.put(f"{EVIL}_1.jpg", square("cat", 40))
     buckets.put(f"{EVIL}_2.jpg", b"text")
     buckets.put_squares(2)
     buckets.sorted()

@@ -12,7 +12,7 @@ from model_service.judge import Score, decide, judge
 from model_service.registry import BadModel
 from model_service.results import Outcome
 from model_service.shards import BadShard
-from tests.model_service.buckets import Buckets, local, make_buckets, read_json, square
+from tests.model_service.buckets import CLASSES, Buckets, local, make_buckets, read_json, square
 
 
 @pytest.mark.parametrize(
@@ -115,6 +115,25 @@ def test_the_holdout_of_every_batch_counts(buckets: Buckets) -> None:
     buckets.put_squares(3, first=10)
     buckets.sorted("r2", holdout=0.5)
     assert run(buckets, "good", "poor").counts["pictures"] == len(held_out(buckets)) + len(held_out(buckets, "r2"))
+
+
+def test_the_holdout_of_every_range_of_a_run_counts(tmp_path: Path) -> None:
+    (tmp_path / "new").mkdir()
+    buckets = make_buckets(tmp_path / "new")
+    buckets.put_squares(4)
+    counts = buckets.sorted_in_ranges(5, holdout=0.5)
+    buckets.save_model("good")
+    assert (
+        run(buckets, "good").counts["pictures"] == sum(c["splits"]["holdout"] for c in counts) == len(held_out(buckets))
+    )
+
+
+def test_a_picture_that_was_met_under_another_label_later_on_is_no_evidence(buckets: Buckets) -> None:
+    row = next(row for row in buckets.manifest() if row["split"] == "holdout")
+    wrong = next(label for label in CLASSES if label != row["label"])
+    buckets.put(f"{wrong}_99.jpg", local(row["uri"]).read_bytes())
+    buckets.sorted("r2", max_bad=1.0)
+    assert run(buckets, "good", "poor").counts["pictures"] == len(held_out(buckets)) - 1
 
 
 def test_a_class_only_the_candidate_knows_is_a_miss_of_the_champion(buckets: Buckets) -> None:

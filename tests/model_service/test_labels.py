@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import hashlib
+import sys
 import unicodedata
 
+import menagerie_contract as contract
 import pytest
 
-from model_service.labels import copy_name, label_of, split_of
+from model_service.errors import StepError
+from model_service.sorting.labels import Rule, copy_name, held_label, normalise, split_of
+
+
+def label_of(name: str, rule: Rule) -> str | None:
+    raw = rule.raw_label(name)
+    return None if raw is None else normalise(raw)
 
 
 @pytest.mark.parametrize(
@@ -47,7 +55,7 @@ from model_service.labels import copy_name, label_of, split_of
     ],
 )
 def test_the_file_name_tells_the_label(name: str, label: str | None) -> None:
-    assert label_of(name, "filename") == label
+    assert label_of(name, Rule("filename")) == label
 
 
 @pytest.mark.parametrize(
@@ -61,10 +69,144 @@ def test_the_file_name_tells_the_label(name: str, label: str | None) -> None:
         ("cat_17.jpg", None),
         ("2024/cat_17.jpg", None),
         ("_/1.jpg", None),
+        ("cat /1.jpg", "cat"),
+        (".cat/1.jpg", "cat"),
+        ("../1.jpg", None),
+        ("x/./1.jpg", "x"),
+        ("a\x00b/1.jpg", None),
+        ("polar\tbear/1.jpg", "polar_bear"),
     ],
 )
 def test_the_folder_tells_the_label(name: str, label: str | None) -> None:
-    assert label_of(name, "folder") == label
+    assert label_of(name, Rule("folder")) == label
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "label"),
+    [
+        (r"^(?P<label>[a-z]+)", "cat17b.jpg", "cat"),
+        (r"-(?P<label>\w+)-", "IMG-Cat-7.jpg", "cat"),  # found anywhere, unless the pattern is anchored
+        (r"(?P<label>cat|dog)", "zoo/a dog 3.webp", "dog"),
+        (r"(?P<label>cat|dog)", "cat/a cow 3.webp", None),  # the folder is no part of the name
+        (r"^(?P<label>[^.]+)", "okapi", "okapi"),
+        (r"^IMG|(?P<label>cat)", "IMG_7.jpg", None),  # it matches, but without the group
+    ],
+)
+def test_a_pattern_of_ones_own_tells_the_label(pattern: str, name: str, label: str | None) -> None:
+    assert label_of(name, Rule("filename", pattern)) == label
+
+
+@pytest.mark.parametrize(
+    ("pattern", "why"),
+    [
+        ("(?P<label>", "no regular expression: missing"),
+        ("[", "no regular expression"),
+        (r"^(.+?)_\d+$", "no group"),
+        (r"^(?P<class>.+?)_\d+$", "no group"),
+        ("", "no group"),
+    ],
+)
+def test_a_pattern_that_tells_no_label_is_refused_at_once(pattern: str, why: str) -> None:
+    with pytest.raises(StepError, match=why) as refused:
+        Rule("filename", pattern)
+    assert "--label-pattern" in refused.value.remedy
+
+
+def test_a_pattern_does_not_matter_to_other_rules() -> None:
+    assert Rule("folder", "(").raw_label("cat/dog_1.jpg") == "cat"
+
+
+def test_the_rule_manifest_leaves_it_to_the_manifest() -> None:
+    assert Rule("manifest").raw_label("cat/cat_1.jpg") is None
+
+
+@pytest.mark.parametrize("kind", ["filename", "folder", "manifest"])
+def test_what_is_held_has_the_label_of_its_folder_whatever_the_rule(kind: str) -> None:
+    assert label_of("_held/okapi/zoo/cat_1.jpg", Rule(kind)) == "okapi"
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        ("_held/cat/x.jpg", "cat"),
+        ("_held/polar_bear/a/b.jpg", "polar_bear"),
+        ("_held/x.jpg", None),
+        ("_held//x.jpg", ""),
+        ("_held", None),
+        ("_heldcat/cat/x.jpg", None),
+        ("zoo/_held/cat/x.jpg", None),
+        ("cat/x.jpg", None),
+    ],
+)
+def test_only_folders_below_held_are_labels_that_are_held(name: str, label: str | None) -> None:
+    assert held_label(name) == label
+
+
+def test_the_spelling_is_kept_until_the_label_is_normalised() -> None:
+    assert Rule("filename").raw_label("Polar  Bear_3.jpg") == "Polar  Bear"
+    assert Rule("folder").raw_label("Polar Bear/3.jpg") == "Polar Bear"
+
+
+@pytest.mark.parametrize(
+    ("raw", "label"),
+    [
+        ("Polar Bear", "polar_bear"),
+        ("  cat\n", "cat"),
+        ("CAT", "cat"),
+        ("\ufeffcat", "cat"),  # what nobody sees makes no other class
+        ("c\u200bat", "cat"),
+        ("\u202etac", "tac"),
+        ("می\u200cمون", "می\u200cمون"),  # but here the joiner is part of the word
+        ("_quarantine", "quarantine"),  # so none of ours, and none that is hidden
+        ("_held", "held"),
+        (".cat", "cat"),
+        ("..", None),
+        (".", None),
+        ("", None),
+        (" ", None),
+        ("17", None),
+        ("cat/dog", None),
+        ("../../cat", None),
+        ("c\x00at", None),
+        ("c\x1b[2Jat", None),
+        ("c\ud800at", None),
+        ("x" * 250, "x" * 250),
+        ("x" * 251, None),
+        ("ж" * 126, None),
+    ],
+)
+def test_a_label_is_fit_for_a_folders_name_or_is_none(raw: str, label: str | None) -> None:
+    assert normalise(raw) == label
+
+
+def changeable() -> list[str]:
+    """Characters that normalisation changes, by themselves or among others."""
+    characters = map(chr, range(sys.maxunicode + 1))
+    return [
+        c for c in characters if c.casefold() != c or unicodedata.combining(c) or unicodedata.normalize("NFD", c) != c
+    ]
+
+
+def test_a_normalised_label_is_normalised_already() -> None:
+    """As folders in `_held/` are read back."""
+    characters = changeable()
+    for n in range(0, len(characters), 20):
+        for joint in ("", "\u0301", "a"):
+            label = normalise(f"a{joint.join(characters[n : n + 20])}"[:60])
+            assert label is not None
+            assert normalise(label) == label
+            assert unicodedata.is_normalized("NFC", label)
+
+
+def test_it_does_not_matter_how_accents_are_written() -> None:
+    for c in changeable():
+        for word in (f"a{c}", f"{c}a\u0301", f"α{c}\u0345\u0301"):
+            assert normalise(unicodedata.normalize("NFD", word)) == normalise(unicodedata.normalize("NFC", word))
+
+
+def test_the_default_rule_takes_no_time_on_the_longest_names() -> None:
+    assert Rule("filename", contract.LABEL_PATTERN).raw_label("1" * 1000 + "x.jpg") is None
+    assert Rule("filename", contract.LABEL_PATTERN).raw_label("((((" * 250 + "x.jpg") is None
 
 
 def contents(count: int) -> list[str]:
@@ -116,3 +258,12 @@ def test_a_copy_of_the_longest_name_still_has_a_name_that_file_systems_allow() -
     name = copy_name("ж" * 125 + "_1.jpg", "cat", SHA).removeprefix("cat/")
     assert len(name.encode()) <= 255
     assert name == "ж" * 90 + ".0123456789.jpg"
+
+
+def test_a_copy_may_have_the_whole_hash_and_still_a_name_that_file_systems_allow() -> None:
+    assert copy_name("cat_17.jpg", "cat", SHA, 64) == f"cat/cat_17.{SHA}.jpg"
+    assert len(copy_name("ж" * 115 + "_1." + "x" * 19, "cat", SHA, 64).removeprefix("cat/").encode()) <= 255
+
+
+def test_an_endless_extension_is_left_out_of_a_copys_name() -> None:
+    assert copy_name("cat_17." + "x" * 200, "cat", SHA) == "cat/cat_17.0123456789"

@@ -129,7 +129,7 @@ def test_a_damaged_head_is_an_error_with_its_place(models: str, content: bytes) 
     path = local(contract.ledger_head(models))
     path.parent.mkdir()
     path.write_bytes(content)
-    with pytest.raises(StepError, match="head.json is damaged") as caught:
+    with pytest.raises(StepError, match="is damaged") as caught:
         read_head(models)
     assert "restore" in caught.value.remedy
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -12,8 +13,10 @@ from typing import Any
 import menagerie_contract as contract
 import pytest
 
+from model_service import ledger
 from model_service.__main__ import main
-from tests.model_service.buckets import Buckets, local, make_buckets, read_json
+from model_service.storage import name_in, open_store
+from tests.model_service.buckets import Buckets, make_buckets, read_json
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -45,15 +48,15 @@ def test_done_is_0_and_the_result_says_what_was_done(buckets: Buckets) -> None:
     step = buckets.sort_step()
     ran = command(*step.argv())
     assert (ran.returncode, ran.stderr) == (0, "")
-    first, counts = ran.stdout.splitlines()
-    assert first == "sort: 6 new: 6 packed, 0 quarantined"
+    *_, last, counts = ran.stdout.splitlines()
+    assert last == "sort: 6 new: 6 packed, 0 quarantined"
     result = result_of(step)
     assert json.loads(counts) == result["counts"]
     assert (result["step"], result["run"], result["status"]) == ("sort", "r1", "ok")
     assert result["contract"] == contract.VERSION
     assert contract.parse(result["argv"]) == step
     assert result["message"] == "6 new: 6 packed, 0 quarantined"
-    assert result["outputs"]["batch"] == "r1"
+    assert result["outputs"]["batch"] == buckets.batch()
     assert 0 < result["seconds"] < 60
     assert result["started"].endswith("+00:00")
 
@@ -97,10 +100,10 @@ def test_after_a_failure_the_next_attempt_can_succeed(buckets: Buckets) -> None:
 def test_an_error_nobody_thought_of_is_1_with_its_class_and_may_be_tried_again(
     buckets: Buckets, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    buckets.put_squares(1)
-    manifest = local(contract.manifest(buckets.models, "r0"))
-    manifest.parent.mkdir(parents=True)
-    manifest.write_bytes(b"no parquet")
+    store, data = open_store(buckets.models), b"no parquet"
+    store.write_if_absent(name_in(store, contract.manifest(buckets.models, "r0/00000-0")), data)
+    batch = ledger.Batch("r0/00000-0", "r0", hashlib.sha256(data).hexdigest(), 1, {"cat": 1})
+    ledger.swap_head(buckets.models, store, ledger.Head(), ledger.Head((batch,)))
     buckets.save_model("v1")
     step = contract.Judge(
         run="r1", models=buckets.models, result=contract.result(buckets.models, "r1", "judge"), candidate="v1"
@@ -126,7 +129,7 @@ def test_a_missing_bucket_for_the_result_is_1_on_stderr(buckets: Buckets, capfd:
         ([], "the following arguments are required: STEP"),
         (["fly"], "invalid choice: 'fly'"),
         (["judge", "--run=r1"], "required: --models, --result, --candidate"),
-        (["judge", "--contract=27"], "speaks contract 1, the caller '27'"),
+        (["judge", "--contract=27"], f"speaks contract {contract.VERSION}, the caller '27'"),
     ],
 )
 def test_a_wrong_command_line_is_2_and_says_where_help_is(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ from model_service.predict import predict, schema
 from model_service.registry import BadModel
 from model_service.results import Outcome
 from model_service.shards import BadShard
-from model_service.storage import NotFound
 from tests.model_service.buckets import CLASSES, Buckets, local, make_buckets, read_rows, square
 
 
@@ -123,15 +123,19 @@ def test_a_damaged_shard_is_named_and_nothing_is_written(buckets: Buckets) -> No
 
 
 def test_a_shard_that_no_manifest_lists_is_refused(buckets: Buckets) -> None:
-    stray = contract.shard(buckets.models, "r1", "train", 99)
+    stray = contract.shard(buckets.models, buckets.batch(), "train", 99)
     local(stray).write_bytes(local(buckets.shards()[0]).read_bytes())
     with pytest.raises(BadShard, match=f"no manifest lists {stray}"):
         run(buckets, shards=(stray,))
 
 
-def test_a_shard_of_no_finished_batch_is_refused(buckets: Buckets) -> None:
-    with pytest.raises(NotFound, match=r"r9/manifest\.parquet"):
-        run(buckets, shards=(contract.shard(buckets.models, "r9", "train", 0),))
+def test_a_shard_of_a_batch_that_was_never_committed_is_refused(buckets: Buckets) -> None:
+    committed = local(contract.batch(buckets.models, buckets.batch()))
+    shutil.copytree(committed, committed.parent / "00000-000000000000")
+    left = contract.shard(buckets.models, "r1/00000-000000000000", "train", 0)
+    assert local(left).exists()
+    with pytest.raises(BadShard, match=f"no manifest lists {left}"):
+        run(buckets, shards=(left,))
 
 
 def test_a_model_of_other_bytes_is_refused(buckets: Buckets) -> None:

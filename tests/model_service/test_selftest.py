@@ -40,7 +40,7 @@ def answers(models: str, version: str, questions: list[Question]) -> list[dict[s
 
 def test_a_trained_model_carries_eight_pictures_of_its_train_part(trained: Trained) -> None:
     questions = selftest.load(trained.buckets.models, trained.version)
-    shards = batches.shards(trained.buckets.models, "r1", "train")
+    shards = batches.shards(trained.buckets.models, trained.buckets.batch(), "train")
     packed = {sample.jpeg: sample.meta["label"] for sample in batches.samples(trained.buckets.models, shards)}
     assert len({question.jpeg for question in questions}) == 8
     assert all(packed[question.jpeg] == question.label for question in questions), "byte for byte as packed"
@@ -49,7 +49,7 @@ def test_a_trained_model_carries_eight_pictures_of_its_train_part(trained: Train
 
 def test_the_pictures_kept_back_from_learning_come_first(trained: Trained) -> None:
     """The validation part is 10 %: fewer than eight, so the others are of the part learned from."""
-    shards = batches.shards(trained.buckets.models, "r1", "train")
+    shards = batches.shards(trained.buckets.models, trained.buckets.batch(), "train")
     samples = list(batches.samples(trained.buckets.models, shards))
     _, watched = parts([sample.key for sample in samples], trained.step.validation, trained.step.seed)
     questions = selftest.load(trained.buckets.models, trained.version)

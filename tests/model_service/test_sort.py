@@ -23,9 +23,9 @@ from PIL import Image
 from demo.pictures.broken import BOMB_SIDE, bomb
 from model_service import batches
 from model_service.errors import StepError
-from model_service.shards import read_shard
 from model_service.ledger import read_head
 from model_service.plan import plan
+from model_service.shards import read_shard
 from model_service.sort import sort
 from model_service.sorting import labels
 from model_service.storage import BucketMissing, gcs, open_store

@@ -16,7 +16,7 @@ from google.api_core import exceptions as api
 from google.auth.exceptions import RefreshError, TransportError
 
 from model_service.storage import Conflict, Exists, NotFound, Store, StoreError, gcs, open_store
-from model_service.storage.retries import RETRY, passes
+from model_service.storage.retries import RETRY, SEND_AGAIN, passes
 from tests.model_service.cloud import leads_to
 from tests.support.gcs import Fault, GcsServer
 
@@ -43,6 +43,7 @@ def _server() -> Iterator[GcsServer]:
 def server(_server: GcsServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[GcsServer]:
     leads_to(_server.url, monkeypatch)
     monkeypatch.setattr(gcs, "RETRY", RETRY.with_delay(initial=0.001, maximum=0.01).with_timeout(5))
+    monkeypatch.setattr(gcs, "SEND_AGAIN", SEND_AGAIN.with_delay(initial=0.001, maximum=0.01).with_timeout(5))
     _server.make_bucket("ours")
     yield _server
     _server.forget()
@@ -152,7 +153,7 @@ class TestWriting:
             "new": ("insert", lambda s: s.write_if_absent("new", CONTENT), CONTENT),
             "large": ("insert", lambda s: s.write_if_absent("large", tmp_path / "large"), large),
             "chunk": ("chunk", lambda s: s.write_if_absent("chunk", tmp_path / "large"), large),
-            "x": ("insert", lambda s: s.compare_and_swap("x", b"swapped", generation(s)), b"swapped"),
+            "x": ("insert", lambda s: s.compare_and_swap("x", CONTENT[::-1], generation(s)), CONTENT[::-1]),
         }
 
     @pytest.mark.parametrize("fault", FAULTS)
@@ -180,6 +181,33 @@ class TestWriting:
         server.inject(Fault("insert", **FAULTS[fault]))
         with pytest.raises(Conflict, match="x is not at generation 1"):
             store.compare_and_swap("x", CONTENT, 1)
+
+    @pytest.mark.parametrize("times", [1, 3])
+    @pytest.mark.parametrize("name", ["new", "large", "chunk", "x"])
+    def test_of_content_that_arrived_spoilt_is_begun_anew(
+        self,
+        store: Store,
+        server: GcsServer,
+        operations: dict[str, tuple[str, Operation, bytes]],
+        name: str,
+        times: int,
+    ) -> None:
+        _, operation, content = operations[name]
+        where = "chunk" if len(content) == LARGE else "insert"
+        server.inject(Fault(where, spoil=True, times=times))
+        assert operation(store) == store.stat(name)
+        assert server.faults[0].befell == times
+        assert store.read(name) == content
+
+    def test_of_content_that_never_arrives_as_it_was_says_so(
+        self, store: Store, server: GcsServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(gcs, "SEND_AGAIN", SEND_AGAIN.with_delay(initial=0.01).with_timeout(0.2))
+        server.inject(Fault("insert", spoil=True, times=None))
+        with pytest.raises(StoreError, match="doesn't match"):
+            store.write_if_absent("new", CONTENT)
+        assert server.operations()["objects.insert"] > 1
+        assert [blob.name for blob in store.list()] == ["x"]
 
     def test_costs_one_operation_even_when_it_is_refused(self, store: Store, server: GcsServer) -> None:
         store.write_if_absent("y", b"")
@@ -317,7 +345,7 @@ class TestEveryOperation:
 class TestWaits:
     def test_double_at_random_and_are_bounded(self) -> None:
         policy = RETRY
-        assert (policy._initial, policy._maximum, policy._multiplier, policy.timeout) == (0.5, 30, 2, 180)
+        assert (policy._initial, policy._maximum, policy._multiplier, policy.timeout) == (0.5, 15, 2, 60)
 
     @pytest.mark.parametrize(
         ("error", "again"),

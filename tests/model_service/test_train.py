@@ -8,6 +8,7 @@ import io
 import logging
 import platform
 import re
+import shutil
 import socket
 import warnings
 from importlib.metadata import version as installed
@@ -25,7 +26,8 @@ from PIL import Image
 from model_service import batches, dataset
 from model_service.errors import StepError
 from model_service.inference import Classifier
-from tests.model_service.buckets import CLASSES, Buckets, make_buckets, square
+from model_service.selftest import Picture
+from tests.model_service.buckets import CLASSES, Buckets, local, make_buckets, square
 from tests.model_service.conftest import Trained
 
 
@@ -60,7 +62,7 @@ def test_the_holdout_was_never_opened(trained: Trained) -> None:
     """The fixture filled its shard with garbage, and training did not notice."""
     held = {row["key"] for row in trained.buckets.manifest() if row["split"] == "holdout"}
     assert held
-    assert list(trained.card["data"]["shards"]) == list(batches.shards(trained.buckets.models, "r1", "train"))
+    assert list(trained.card["data"]["shards"]) == [uri for uri in trained.buckets.shards() if "/train-" in uri]
 
 
 def test_the_log_tells_how_it_goes(trained: Trained) -> None:
@@ -99,7 +101,8 @@ def test_the_card_is_enough_to_rebuild_and_to_trust_the_model(trained: Trained) 
     assert card["data"] == {
         "pictures": len(train),
         "by_class": {label: train.count(label) for label in CLASSES},
-        "shards": batches.shards(trained.buckets.models, "r1", "train"),
+        "shards": batches.shards(trained.buckets.models, trained.buckets.batch(), "train"),
+        "left_out": [],
     }
     assert card["libraries"]["python"] == platform.python_version()
     assert card["libraries"]["torch"] == installed("torch")
@@ -262,10 +265,11 @@ def test_weights_out_of_reach_are_said_loudly_and_training_starts_from_scratch(
 
 
 def test_only_the_train_split_of_finished_batches_is_loaded(buckets: Buckets, tmp_path: Path) -> None:
-    for number, run in enumerate(("r1", "r2", "r3")):
+    for number, run in enumerate(("r1", "r2")):
         buckets.put_squares(4, first=10 * number + 1)
         buckets.sorted(run, holdout=0.3)
-    (buckets.root / "animals_models/batches/r3/manifest.parquet").unlink()
+    committed = local(contract.batch(buckets.models, buckets.batch("r2")))
+    shutil.copytree(committed, committed.parent / "00000-000000000000")  # as an attempt leaves it that was killed
     data = dataset.load(buckets.models, 40, tmp_path)
     rows = [row for run in ("r1", "r2") for row in buckets.manifest(run) if row["split"] == "train"]
     assert data.keys == [row["key"] for row in rows]
@@ -273,6 +277,34 @@ def test_only_the_train_split_of_finished_batches_is_loaded(buckets: Buckets, tm
     assert data.views.shape == (len(rows), 40, 40, 3)
     for view, label in zip(data.views, data.labels, strict=True):
         assert int(view[20, 20].argmax()) == CLASSES.index(label)
+
+
+def test_the_batches_of_all_ranges_of_a_run_are_loaded(buckets: Buckets, tmp_path: Path) -> None:
+    buckets.put_squares(4)
+    buckets.sorted_in_ranges(5, holdout=0.3)
+    data = dataset.load(buckets.models, 40, tmp_path)
+    assert len(batches.finished(buckets.models)) == 3
+    assert data.keys == [row["key"] for row in buckets.manifest() if row["split"] == "train"]
+    assert list(data.shards) == [uri for uri in buckets.shards() if "/train-" in uri]
+
+
+def test_a_picture_that_was_met_under_another_label_later_on_is_left_out(buckets: Buckets, tmp_path: Path) -> None:
+    buckets.put_squares(4)
+    buckets.sorted(holdout=0.0)
+    buckets.put("dog_50.jpg", square("cat", 2))
+    buckets.sorted("r2", holdout=0.0, max_bad=1.0)
+    (doubted,) = (row["key"] for row in buckets.manifest() if row["uri"].endswith("/cat_2.jpg"))
+    offered: list[str] = []
+
+    def keep(pictures: list[Picture]) -> list[str]:
+        offered.extend(picture.key for picture in pictures)
+        return [offered[0]]
+
+    data = dataset.load(buckets.models, 40, tmp_path, keep)
+    assert data.keys == offered == [row["key"] for row in buckets.manifest() if row["key"] != doubted]
+    assert data.views.shape[0] == len(data.labels) == 11
+    assert data.left_out == [doubted]
+    assert [sample.key for sample in data.kept] == [data.keys[0]]
 
 
 @pytest.mark.parametrize(

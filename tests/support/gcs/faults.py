@@ -44,7 +44,8 @@ class Fault:
     reset: bool = False  # break the connection instead of answering
     after: bool = False  # both once the request has taken effect; otherwise instead of it
     short: bool = False  # send half of the body, then end the connection
-    corrupt: bool = False  # flip a bit of the body
+    corrupt: bool = False  # flip a bit of the answer's body
+    spoil: bool = False  # flip a bit of the request's body on its way here
     delay: float = 0.0  # seconds before the request is carried out
     meanwhile: Callable[[], object] | None = None  # done just before it is carried out, as by somebody else
     times: int | None = 1

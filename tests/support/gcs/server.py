@@ -85,6 +85,8 @@ class GcsServer:
     def serve(self, connection: _Connection, request: Request) -> None:
         call, act = self.api.resolve(request)
         fault = next((fault for fault in self.faults if fault.befalls(call)), Fault())
+        if fault.spoil:
+            request.body = flip(request.body)
         if fault.delay:
             self._loop.call_later(fault.delay, self._answer, connection, call, act, fault)
         else:
@@ -103,9 +105,8 @@ class GcsServer:
             connection.reset()
             return
         call.status, call.sent = answer.status, len(answer.body)
-        if fault.corrupt and answer.body:
-            middle = len(answer.body) // 2
-            answer.body = answer.body[:middle] + bytes([answer.body[middle] ^ 1]) + answer.body[middle + 1 :]
+        if fault.corrupt:
+            answer.body = flip(answer.body)
         connection.send(answer, short=fault.short)
 
     def _act(self, act: Callable[[], Answer]) -> Answer:
@@ -117,6 +118,12 @@ class GcsServer:
             log.exception("the test server failed")
             self._failed.append(error)
             return refusal(ApiError(500, repr(error)))
+
+
+def flip(body: bytes) -> bytes:
+    """With one bit in its middle changed, if it has one."""
+    middle = len(body) // 2
+    return body[:middle] + bytes(byte ^ 1 for byte in body[middle : middle + 1]) + body[middle + 1 :]
 
 
 class _Connection(asyncio.Protocol):

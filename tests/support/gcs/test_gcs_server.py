@@ -508,6 +508,9 @@ class TestFaults:
         began = time.monotonic()
         assert api.media("x").content == DATA
         assert time.monotonic() - began > 0.2
+        server.inject(Fault("insert", spoil=True))
+        api.put("y", DATA)
+        assert sum(a != b for a, b in zip(api.media("y").content, DATA, strict=True)) == 1
 
     def test_befall_so_many_or_such_a_share(self, api: Api, server: GcsServer) -> None:
         server.inject(Fault("list", status=500, times=2))

@@ -1,0 +1,36 @@
+"""Is the ledger's head readable, and is all there that it names?"""
+
+from __future__ import annotations
+
+import menagerie_contract as contract
+
+from model_service.doctor.checks import Finding
+from model_service.errors import StepError
+from model_service.ledger import read_head
+from model_service.storage import name_in, open_store
+
+
+class Lost(StepError):
+    """Something that is committed is not there."""
+
+
+def examine(models: str) -> Finding:
+    """Reads the head and lists; what it lists is checked by whoever reads it. Raises StepError, Lost."""
+    store, head = open_store(models), read_head(models)
+    if not head.batches:
+        return Finding("ok", "nothing has been sorted yet")
+    named = [contract.manifest(models, batch.name) for batch in head.batches]
+    named += [contract.ledger(models, part.digest) for part in head.parts]
+    there = {
+        blob.name
+        for prefix in (contract.batches(models), contract.ledger_folder(models))
+        for blob in store.list(name_in(store, prefix) + "/")
+    }
+    lost = [uri for uri in named if name_in(store, uri) not in there]
+    if lost:
+        raise Lost(
+            f"{len(lost)} of {len(named)} files that are committed are gone: {lost[0]}",
+            remedy="Restore them from the bucket's soft-deleted or earlier versions: without them no batch can be read.",
+        )
+    pictures = sum(batch.packed for batch in head.batches)
+    return Finding("ok", f"{len(head.batches)} batches of {pictures:,} pictures, and {len(head.parts)} parts, all there")

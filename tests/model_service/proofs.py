@@ -1,0 +1,141 @@
+"""What the proofs of sort share: how long they are, pictures of all kinds, and what must be true of sorted buckets."""
+
+from __future__ import annotations
+
+import collections
+import os
+import random
+from typing import Any
+
+import menagerie_contract as contract
+from PIL import Image
+
+from model_service import batches
+from model_service.ledger import Parts, read_head
+from model_service.storage import Store, open_store
+from tests.model_service.buckets import Buckets, encoded
+
+SOAK = float(os.environ.get("MENAGERIE_SOAK") or 0)  # make soak: 1 is the whole of each proof, 0 a taste
+Tree = dict[str, bytes]
+Row = dict[str, Any]
+
+
+def many(taste: int, whole: int) -> int:
+    return max(taste, round(SOAK * whole)) if SOAK else taste
+
+
+def picture(seed: object, quality: int = 90, side: int = 64) -> bytes:
+    """A JPEG with structure; another seed looks otherwise, another quality looks the same."""
+    few = random.Random(str(seed)).randbytes(6 * 5 * 3)
+    return encoded(Image.frombytes("RGB", (6, 5), few).resize((side, side * 3 // 4), Image.Resampling.BICUBIC), "JPEG", quality=quality)  # fmt: skip
+
+
+def snapshot(buckets: Buckets) -> dict[str, Tree]:
+    """All that a sort may change or make, but for results."""
+    return {uri: buckets.tree(uri) for uri in (buckets.source, buckets.to_predict, buckets.models)}
+
+
+def restore(buckets: Buckets, before: dict[str, Tree]) -> None:
+    """Make them again as they were. What a sort never changes keeps its generation."""
+    for uri, tree in before.items():
+        store = open_store(uri)
+        there: Tree = {}
+        for blob in store.list():
+            there[blob.name] = store.read(blob.name)
+            if tree.get(blob.name) != there[blob.name]:
+                store.delete_if_generation(blob.name, blob.generation)
+                del there[blob.name]
+        for name in tree.keys() - there.keys():
+            store.write_if_absent(name, tree[name])
+
+
+def manifests(buckets: Buckets) -> list[Row]:
+    """The rows of all batches, in the order of the commits."""
+    tables = (batches.manifest(buckets.models, name) for name in batches.finished(buckets.models))
+    return [row for table in tables for row in table.to_pylist()]
+
+
+def packed(buckets: Buckets) -> list[Row]:
+    return [row for row in manifests(buckets) if row["status"] == "packed"]
+
+
+def check_exactly_once(buckets: Buckets, *, tidy: bool = True) -> None:
+    """Every object that is in the source has been sorted once, and the buckets hold what the manifests say and nothing else.
+
+    Without `tidy` there may be copies, and files below batches/, that nothing names: of processes that were killed.
+    """
+    rows = manifests(buckets)
+    done = [row for row in rows if row["status"] != "left"]
+    _check_rows(buckets, done)
+    _check_shards(buckets)
+    _check_ledger(buckets, done)
+    _check_files(buckets, rows, tidy)
+
+
+def _check_rows(buckets: Buckets, done: list[Row]) -> None:
+    source = open_store(buckets.source)
+    times = collections.Counter((row["uri"].removeprefix(f"{buckets.source}/"), row["generation"]) for row in done)
+    assert set(times.values()) <= {1}, "an object was sorted twice"
+    ours = (f"{contract.QUARANTINE}/", f"{contract.HELD}/")
+    live = {(blob.name, blob.generation) for blob in source.list() if not blob.name.startswith(ours)}
+    assert live <= set(times), "an object was lost"
+    keys = [row["key"] for row in done if row["status"] == "packed"]
+    assert len(keys) == len(set(keys)), "a content was packed twice"
+    for row in done:
+        if row["status"] == "duplicate" and not row["text"]:
+            assert row["key"] in keys, "a duplicate of nothing"
+
+
+def _check_shards(buckets: Buckets) -> None:
+    """Each is there with the bytes that were committed, and has the pictures of its manifest."""
+    for name in batches.finished(buckets.models):
+        rows = [row for row in batches.manifest(buckets.models, name).to_pylist() if row["status"] == "packed"]
+        listed = {split: batches.shards(buckets.models, name, split) for split in contract.SPLITS}
+        found = {
+            split: [sample.meta for sample in batches.samples(buckets.models, uris)] for split, uris in listed.items()
+        }
+        for split, metas in found.items():
+            expected = [{column: row[column] for column in metas[0]} for row in rows if row["split"] == split]
+            assert metas == expected, f"{name}: {split} shards and manifest differ"
+        assert {uri.rsplit("/", 1)[1] for uris in listed.values() for uri in uris} == {row["shard"] for row in rows}
+
+
+def _check_ledger(buckets: Buckets, done: list[Row]) -> None:
+    """It has what the manifests have."""
+    with Parts(buckets.models, open_store(buckets.models)) as parts:
+        entries = [tuple(entry) for entry in parts.entries(read_head(buckets.models).parts)]
+    columns = ("key", "label", "split", "phash")
+    expected = []
+    for row in done:
+        seen = {**row, **({} if row["status"] == "packed" else {"split": None, "phash": None})}
+        name = row["uri"].removeprefix(f"{buckets.source}/")
+        expected.append((name, row["generation"], *(seen[column] for column in columns)))
+    assert entries == sorted(expected, key=lambda entry: (entry[0].encode(), entry[1]))
+
+
+def _check_files(buckets: Buckets, rows: list[Row], tidy: bool) -> None:
+    """Copies, quarantine and batches: what is named is there, and only that."""
+    source, copies = open_store(buckets.source), buckets.tree(buckets.to_predict)
+    named = {row["copy"]: row for row in rows if row["copy"] and row["status"] in ("packed", "duplicate")}
+    assert named.keys() <= copies.keys(), "a copy is missing"
+    assert not tidy or named.keys() == copies.keys(), f"copies that nothing names: {copies.keys() - named.keys()}"
+    for name, row in named.items():
+        assert len(copies[name]) == row["size"]
+        assert row["sha256"][:10] in name
+    files = {blob.name for blob in open_store(buckets.models).list("batches/")}
+    committed = set()
+    for name in batches.finished(buckets.models):
+        shards = [uri for split in contract.SPLITS for uri in batches.shards(buckets.models, name, split)]
+        committed |= {uri.removeprefix(f"{buckets.models}/") for uri in (contract.manifest(buckets.models, name), *shards)}
+    assert committed <= files
+    assert not tidy or committed == files, f"files that the head does not name: {files - committed}"
+    aside = buckets.tree(buckets.source, f"{contract.QUARANTINE}/")
+    for row in rows:
+        if row["status"] == "quarantined" and row["reason"] != "vanished" and _is_live(source, row):
+            name = row["uri"].removeprefix(f"{buckets.source}/")
+            assert aside[f"{contract.QUARANTINE}/{row['reason']}/{name}"] == source.read(name)
+
+
+def _is_live(source: Store, row: Row) -> bool:
+    name = row["uri"].removeprefix(f"{source.uri}/")
+    return any(blob.name == name and blob.generation == row["generation"] for blob in source.list(name))

@@ -1,0 +1,164 @@
+"""Several sorts of the same source at the same moment: every picture lands once, and nothing is left over."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import menagerie_contract as contract
+import pytest
+
+from model_service import batches
+from model_service.plan import plan
+from tests.model_service.buckets import NAMES, Buckets, make_buckets
+from tests.model_service.cloud import Cloud
+from tests.model_service.forked import Child, Forks
+from tests.model_service.proofs import SOAK, check_exactly_once, many, packed, picture, restore, snapshot
+
+ROUNDS = many(2, 20)
+
+
+@pytest.fixture(scope="module")
+def forks(_cloud: Cloud) -> Iterator[Forks]:
+    with Forks() as forks:
+        yield forks
+
+
+@pytest.fixture(params=["folders", "gcs"])
+def buckets(request: pytest.FixtureRequest, tmp_path: Path, cloud: Cloud) -> Buckets:
+    if request.param == "folders":
+        return make_buckets(tmp_path)
+    return Buckets(tmp_path, tuple(cloud.take() for _ in NAMES))
+
+
+@pytest.fixture
+def told(capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest) -> Iterator[collections.Counter[str]]:
+    """Counts, which a soak prints."""
+    counts: collections.Counter[str] = collections.Counter()
+    yield counts
+    if SOAK:
+        with capsys.disabled():
+            print(f"\n{request.node.name}: {dict(counts)}")
+
+
+def put_pictures(buckets: Buckets) -> set[str]:
+    """Of all kinds; the names of those of which one has to be packed, and no other."""
+    good = {f"{label}_{n}.jpg": picture(f"{label} {n}") for label in ("cat", "dog") for n in range(8)}
+    for name, data in good.items():
+        buckets.put(name, data)
+    for n in range(3):
+        buckets.put(f"again/cat_{n}.jpg", good[f"cat_{n}.jpg"])
+        buckets.put(f"looks_like/dog_{n}.jpg", picture(f"dog {n}", quality=80))
+    buckets.put("dog_100.jpg", picture("contested"))
+    buckets.put("cat_100.jpg", picture("contested"))
+    buckets.put("cat_101.jpg", b"text")
+    return {*good, *(f"looks_like/dog_{n}.jpg" for n in range(3))}
+
+
+def names(buckets: Buckets) -> set[str]:
+    return {row["uri"].removeprefix(f"{buckets.source}/") for row in packed(buckets)}
+
+
+def steps(buckets: Buckets, *runs: str) -> list[Child]:
+    return [Child(buckets.sort_step(run, threads=4, shard_megabytes=0.01).argv()) for run in runs]
+
+
+def check_all_is_sorted(buckets: Buckets) -> None:
+    """Another sort finds nothing new, and changes nothing."""
+    before = snapshot(buckets)
+    assert buckets.sorted("later")["new"] == 0
+    assert snapshot(buckets) == before
+
+
+def test_four_sorts_of_other_names(buckets: Buckets, forks: Forks, told: collections.Counter[str]) -> None:
+    expected = put_pictures(buckets)
+    before = snapshot(buckets)
+    for _ in range(ROUNDS):
+        restore(buckets, before)
+        ended = forks.run(*steps(buckets, "r1", "r2", "r3", "r4"))
+        assert ended.codes == [0] * 4
+        assert names(buckets) == expected
+        check_exactly_once(buckets)
+        check_all_is_sorted(buckets)
+        told["rounds"] += 1
+        told["batches"] += len(batches.finished(buckets.models))
+
+
+def test_sorts_that_begin_while_pictures_arrive(buckets: Buckets, forks: Forks, told: collections.Counter[str]) -> None:
+    """So that what they planned overlaps, and each has something of its own."""
+    before = snapshot(buckets)
+    for _ in range(ROUNDS):
+        restore(buckets, before)
+        begun = []
+        for n, run in enumerate(("r1", "r2", "r3", "r4")):
+            for number in range(4 * n, 4 * n + 4):
+                buckets.put(f"cat_{number}.jpg", picture(f"cat {number}"))
+            step = contract.Plan(run=run, models=buckets.models, source=buckets.source, result="")
+            (uri,) = plan(step).outputs["plans"]
+            begun.append(Child(dataclasses.replace(buckets.sort_step(run, threads=4), plan=uri).argv()))
+        ended = forks.run(*begun)
+        assert ended.codes == [0] * 4
+        assert names(buckets) == {f"cat_{number}.jpg" for number in range(16)}
+        check_exactly_once(buckets)
+        check_all_is_sorted(buckets)
+        told["rounds"] += 1
+        told["batches"] += len(batches.finished(buckets.models))
+
+
+def test_the_ranges_of_a_run(buckets: Buckets, forks: Forks, told: collections.Counter[str]) -> None:
+    """A content in two of them is packed by one; whoever finds it contested says so."""
+    expected = put_pictures(buckets)
+    step = contract.Plan(run="r1", models=buckets.models, source=buckets.source, result="", range_size=7)
+    plans = plan(step).outputs["plans"]
+    before = snapshot(buckets)
+    sorts = [buckets.sort_step("r1", i, plan=uri, threads=4) for i, uri in enumerate(plans)]
+    assert len(sorts) == 4
+    for _ in range(ROUNDS):
+        restore(buckets, before)
+        ended = forks.run(*(Child(one.argv()) for one in sorts))
+        assert ended.codes == [0] * 4
+        doubted = {key for keys in batches.retracted(buckets.models).values() for key in keys}
+        certain = [row for row in packed(buckets) if row["key"] not in doubted]
+        assert len(certain) == len(expected)
+        check_exactly_once(buckets)
+        check_all_is_sorted(buckets)
+        told["rounds"] += 1
+        told["contested in the same range"] += not doubted
+
+
+def test_attempts_at_the_same_run(buckets: Buckets, forks: Forks, told: collections.Counter[str]) -> None:
+    """One that was given up, but lives on, and its retries."""
+    expected = put_pictures(buckets)
+    before = snapshot(buckets)
+    for _ in range(ROUNDS):
+        restore(buckets, before)
+        ended = forks.run(*(3 * steps(buckets, "r1")))
+        assert ended.codes == [0] * 3
+        assert len(batches.finished(buckets.models)) == 1
+        assert names(buckets) == expected
+        check_exactly_once(buckets)
+        check_all_is_sorted(buckets)
+        told["rounds"] += 1
+
+
+def test_some_of_them_killed(buckets: Buckets, forks: Forks, told: collections.Counter[str]) -> None:
+    """Retried, as the coordinator does."""
+    expected, drawn = put_pictures(buckets), random.Random(7)
+    before = snapshot(buckets)
+    whole = forks.run(*steps(buckets, "r1", "r2"))
+    for _ in range(ROUNDS):
+        restore(buckets, before)
+        children = steps(buckets, "r1", "r2", "r3", "r4")
+        killed = [dataclasses.replace(child, delay=drawn.uniform(0.001, 1.5 * whole.seconds)) for child in children[1:]]
+        ended = forks.run(children[0], *killed)
+        again = [child for child, code in zip(children, ended.codes, strict=True) if code]
+        told["killed"] += len(again)
+        if again:
+            assert forks.run(*again).codes == [0] * len(again)
+        assert names(buckets) == expected
+        check_exactly_once(buckets, tidy=False)
+        check_all_is_sorted(buckets)
+        told["rounds"] += 1
