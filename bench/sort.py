@@ -52,6 +52,9 @@ class Row:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pictures", type=int, default=2000, help="how many are sorted (default: 2000)")
+    parser.add_argument(
+        "--side", type=int, default=1280, help="median of their longer sides, in pixels (default: 1280)"
+    )
     parser.add_argument("--repeats", type=int, default=5, help="rounds, of which medians are taken (default: 5)")
     parser.add_argument("--quick", action="store_true", help="100 pictures, one round, memory to 10,000 objects only")
     parser.add_argument("--photographs", type=Path, help="folder of <label>/*.jpg to derive the pictures from")
@@ -63,7 +66,7 @@ def main() -> int:
     os.environ["PYTHONWARNINGS"] = "ignore"
     with tempfile.TemporaryDirectory(prefix="menagerie-bench-") as name, ExitStack() as stack:
         folder = Path(name)
-        source = make_pictures(folder, given.photographs, count)
+        source = make_pictures(folder, given.photographs, count, given.side)
         servers = [stack.enter_context(serving(delay)) for delay in (0.0, DELAY)]
         rows = table(source, servers)
         for number in range(1, repeats + 1):
@@ -79,14 +82,14 @@ def main() -> int:
     return 0
 
 
-def make_pictures(folder: Path, photographs: Path | None, count: int) -> Path:
+def make_pictures(folder: Path, photographs: Path | None, count: int, side: int) -> Path:
     """The folder in which they arrive."""
     source, origins = folder / "all", photographs or PHOTOGRAPHS
     source.mkdir()
     if photographs is None and not PHOTOGRAPHS.is_dir():
         origins = folder / "drawn"
         write_batch(origins, per_kind=40, seed=0, broken=False)
-    pictures.derive(source, pictures.labelled(origins), count, limit.CORES)
+    pictures.derive(source, pictures.labelled(origins), count, side, limit.CORES)
     print(
         f"{pictures.describe(source)}, from {'drawings' if origins == folder / 'drawn' else 'photographs'}", flush=True
     )

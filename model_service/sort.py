@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import time
 
 import menagerie_contract as contract
@@ -11,11 +10,13 @@ from model_service import batches
 from model_service.ledger import Parts, read_head, unsorted
 from model_service.progress import progress
 from model_service.results import Outcome
-from model_service.sorting import accounts, copies, label_manifest, planning
-from model_service.sorting.commit import Item, Row, commit
-from model_service.sorting.reading import Reader, leave
+from model_service.sorting import accounts, label_manifest, planning
+from model_service.sorting.commit import commit
+from model_service.sorting.item import Item, Row
+from model_service.sorting.reading import Reader
+from model_service.sorting.settlement import Settlement
 from model_service.sorting.spool import Spool
-from model_service.storage import Blob, Store, StoreError, open_store
+from model_service.storage import Blob, open_store
 from model_service.storage.metered import Meter, Metered
 
 FIRST = 50_000  # objects that a sort without a plan takes on
@@ -44,8 +45,9 @@ def sort(step: contract.Sort) -> Outcome:
                 written = label_manifest.read(source, step.label_manifest, {blob.name for blob in blobs})
             reader = Reader(step, source, to_predict, planning.admission(step, head), written)
             items = _read(step, reader, blobs, spool)
-            settle = functools.partial(_settle, step, reader, to_predict)
-            rows = commit(step, index, items, spool, models, parts, settle)
+            rows = commit(
+                step, index, items, spool, models, parts, Settlement(step, reader, to_predict, head, len(items))
+            )
     head = read_head(step.models, models)
     batch = head.of_range(step.run, index)
     if batch is not None:
@@ -60,32 +62,21 @@ def sort(step: contract.Sort) -> Outcome:
 
 
 def _read(step: contract.Sort, reader: Reader, blobs: list[Blob], spool: Spool) -> list[Item]:
-    """All of them, in their order. Raises StepError as soon as storage fails for more of them than may be unusable."""
+    """All of them, in their order. Raises StepError as soon as more are left than may be unusable, or so many in a row that
+    storage must be out of order: each has waited for it as long as is worth while.
+    """
     items: list[Item] = []
-    aside = left = 0
+    aside = left = in_a_row = 0
 
     def note() -> str:
         return f"{aside} quarantined" + (f", {left} left for the next run" if left else "")
 
     for picture in progress(reader.read_all(blobs), "sort", len(blobs), note):
         aside += picture.row["status"] == "quarantined"
-        left += picture.row["status"] == "left"
-        if left > step.max_bad * len(blobs):
+        in_a_row = in_a_row + 1 if picture.row["status"] == "left" else 0
+        left += in_a_row > 0
+        if left > step.max_bad * len(blobs) or in_a_row > 2 * step.threads:
             raise accounts.too_many(step, [*(item.row for item in items), picture.row], len(blobs))
         number = None if picture.jpeg is None else spool.add(picture.jpeg)
         items.append(Item(blobs[len(items)], picture.row, number))
     return items
-
-
-def _settle(step: contract.Sort, reader: Reader, to_predict: Store, rows: list[Row], items: list[Item]) -> None:
-    """Refuse a range that is too bad; put aside what turned out to be contested, and take its copies back."""
-    if accounts.is_too_bad(rows, step.max_bad):
-        raise accounts.too_many(step, rows, len(rows))
-    for row, item in zip(rows, items, strict=True):
-        if row["status"] == "quarantined" and item.row["status"] == "packed":
-            try:
-                copies.withdraw(to_predict, row["copy"])
-                reader.put_aside(item.blob, row)
-            except StoreError as error:
-                leave(row, error)
-            row["copy"] = None

@@ -12,15 +12,19 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-SIZES = ((1024, 768), (1280, 960), (1280, 960), (1280, 960), (1600, 1200))  # drawn from at random
+SIDES = (0.8, 1.0, 1.0, 1.0, 1.25)  # of the longer side that is asked for; drawn from at random
+_SHAPE = 3 / 4
 _NOISE = 7.0  # standard deviation, of 255: a sensor's, without which an enlarged picture would be too cheap to decode
 _ORIENTATION = 0x0112  # the EXIF tag
 
 
-def derive(folder: Path, origins: list[tuple[str, Path]], count: int, workers: int) -> None:
-    """Write `<label>_<n>.jpg` files, each from one of the (label, picture), by turns, enlarged and with noise of its own."""
+def derive(folder: Path, origins: list[tuple[str, Path]], count: int, side: int, workers: int) -> None:
+    """Write `<label>_<n>.jpg` files, each from one of the (label, picture), by turns, enlarged and with noise of its own.
+
+    `side` is the median of the longer sides, in pixels.
+    """
     chosen = list(itertools.islice(itertools.cycle(origins), count))
-    jobs = [(folder / f"{label}_{n}.jpg", path, n) for n, (label, path) in enumerate(chosen)]
+    jobs = [(folder / f"{label}_{n}.jpg", path, n, side) for n, (label, path) in enumerate(chosen)]
     with ProcessPoolExecutor(workers) as pool:
         list(pool.map(_derive, jobs, chunksize=20))
 
@@ -50,11 +54,12 @@ def describe(folder: Path) -> str:
     )
 
 
-def _derive(job: tuple[Path, Path, int]) -> None:
-    to, origin, number = job
+def _derive(job: tuple[Path, Path, int, int]) -> None:
+    to, origin, number, side = job
     chance = random.Random(number)
     generator = np.random.default_rng(number)
-    size = chance.choice(SIZES)
+    longer = round(side * chance.choice(SIDES))
+    size = longer, round(longer * _SHAPE)
     with Image.open(origin) as small:
         # A part of it, so that no two pictures look alike (near-duplicates are another matter).
         left, top = (chance.uniform(0, 0.15) * side for side in small.size)

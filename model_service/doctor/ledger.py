@@ -15,17 +15,14 @@ class Lost(StepError):
 
 
 def examine(models: str) -> Finding:
-    """Reads the head and lists; what it lists is checked by whoever reads it. Raises StepError, Lost."""
+    """Reads the head and lists; that the files hold what was committed is for those to check who read them. Raises Lost."""
     store, head = open_store(models), read_head(models)
     if not head.batches:
         return Finding("ok", "nothing has been sorted yet")
     named = [contract.manifest(models, batch.name) for batch in head.batches]
     named += [contract.ledger(models, part.digest) for part in head.parts]
-    there = {
-        blob.name
-        for prefix in (contract.batches(models), contract.ledger_folder(models))
-        for blob in store.list(name_in(store, prefix) + "/")
-    }
+    folders = (contract.batches(models), contract.ledger_head(models).rpartition("/")[0])
+    there = {blob.name for folder in folders for blob in store.list(name_in(store, folder) + "/")}
     lost = [uri for uri in named if name_in(store, uri) not in there]
     if lost:
         raise Lost(
@@ -33,4 +30,6 @@ def examine(models: str) -> Finding:
             remedy="Restore them from the bucket's soft-deleted or earlier versions: without them no batch can be read.",
         )
     pictures = sum(batch.packed for batch in head.batches)
-    return Finding("ok", f"{len(head.batches)} batches of {pictures:,} pictures, and {len(head.parts)} parts, all there")
+    return Finding(
+        "ok", f"batches: {len(head.batches)}, pictures: {pictures:,}, files: {len(head.parts)}; all are there"
+    )

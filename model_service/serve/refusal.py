@@ -22,10 +22,11 @@ _ERRORS = {  # sentences; {detail} is BadImage's own text
 _REMEDIES = {
     "unreadable": "Save or export the picture again, and send the new file.",
     "truncated": "Copy or download the picture again: its end is missing.",
-    "not-an-image": "Send a JPEG, PNG, WebP, GIF, BMP, TIFF or AVIF picture.",
+    "not-an-image": "Send a JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or HEIC picture.",
     "too-large": f"Send a smaller picture: at most {LIMITS.max_bytes // 10**6} MB "
     f"and {LIMITS.max_pixels // 10**6} million pixels.",
-    "too-small": f"Send a larger picture: at least {LIMITS.min_side} pixels on each side.",
+    "too-small": f"Send a larger picture: at least {LIMITS.min_side} pixels on each side, and one side at most "
+    f"{LIMITS.max_aspect:g} times the other.",
     "bomb": "Send a picture as a camera or a phone makes it.",
 }
 _NOT_MINE = {

@@ -12,10 +12,10 @@ import menagerie_contract as contract
 from model_service.errors import StepError
 from model_service.ledger import Head
 from model_service.prices import dollars
+from model_service.sorting.item import Row
 from model_service.sorting.labels import split_of
 from model_service.storage.metered import Meter
 
-Row = dict[str, Any]
 _NOT_BAD = {"vanished", "label-not-allowed"}  # nobody's fault, and wanted so
 
 
@@ -59,8 +59,9 @@ def costs(meter: Meter, begun: float) -> dict[str, Any]:
     }
 
 
-def is_too_bad(rows: Sequence[Row], max_bad: float) -> bool:
-    return sum(map(_is_bad, rows)) > max_bad * len(rows)
+def is_too_bad(rows: Sequence[Row], max_bad: float, total: int) -> bool:
+    """Of `total` objects that were read, of which the rows are what other sorts have not committed meanwhile."""
+    return sum(map(_is_bad, rows)) > max_bad * total
 
 
 def too_many(step: contract.Sort, rows: Sequence[Row], total: int) -> StepError:

@@ -11,11 +11,9 @@ import contextlib
 import hashlib
 import logging
 import tempfile
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import menagerie_contract as contract
 
@@ -23,22 +21,14 @@ from model_service import batches
 from model_service.ledger import Batch, Entry, Parts, read_head, swap_head
 from model_service.shards import Sample, ShardWriter
 from model_service.sorting.history import look_up
+from model_service.sorting.item import Item, Row
 from model_service.sorting.resolve import resolve
+from model_service.sorting.settlement import Settlement
 from model_service.sorting.spool import Spool
 from model_service.storage import Blob, Conflict, Exists, Store, name_in
 
-Row = dict[str, Any]
 UPLOADS = 4  # shards at once
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Item:
-    """An object, its row as it was read, and the number of its packed picture in the spool."""
-
-    blob: Blob
-    row: Row
-    number: int | None
 
 
 def commit(
@@ -48,36 +38,41 @@ def commit(
     spool: Spool,
     models: Store,
     parts: Parts,
-    settle: Callable[[list[Row], list[Item]], None],
+    settlement: Settlement,
 ) -> list[Row]:
     """Commit a range's batch, unless another attempt has; returns the rows as they were resolved last.
 
-    `settle` is told what was resolved of which objects before it is committed: it may refuse, and see to copies.
+    Raises StepError, and commits nothing, when too many cannot be used.
     """
     written: set[str] = set()
-    while True:
-        head = read_head(step.models, models)
-        history = look_up([item.blob.name for item in items], [item.row for item in items], parts.tables(head.parts))
-        if head.of_range(step.run, index):
-            rows: list[Row] = []  # another attempt at the same has: its manifest tells
-            break
-        items = [item for item in items if (item.blob.name, item.blob.generation) not in history.taken]
-        rows = resolve([item.row for item in items], history, step.holdout)
-        settle(rows, items)
-        entries = [_entry(item.blob, row) for item, row in zip(items, rows, strict=True) if row["status"] != "left"]
-        if not entries:
-            break
-        batch = _write(step, index, rows, items, spool, models)
-        written.add(batch.name)
-        after = replace(head, batches=(*head.batches, batch), parts=parts.joined(head, entries))
-        try:
-            swap_head(step.models, models, head, after)
-            break
-        except Conflict:
-            log.info("another sort has committed meanwhile: looking again")
-    for name in written - set(batches.finished(step.models)):
-        _discard(step, models, name)
-    return rows
+    try:
+        while True:
+            head = read_head(step.models, models)
+            history = look_up(
+                [item.blob.name for item in items], [item.row for item in items], parts.tables(head.parts)
+            )
+            mine = [item for item in items if (item.blob.name, item.blob.generation) not in history.taken]
+            if head.of_range(step.run, index):  # another attempt at the same range: its manifest tells
+                mine = []
+            if len(mine) < len(items):
+                kept = {id(item) for item in mine}
+                settlement.taken([item for item in items if id(item) not in kept], history, head)
+            items, rows = mine, resolve([item.row for item in mine], history, step.holdout)
+            settlement.decided(rows, items, history)
+            entries = [_entry(item.blob, row) for item, row in zip(items, rows, strict=True) if row["status"] != "left"]
+            if not entries:
+                return rows
+            batch = _write(step, index, rows, items, spool, models)
+            written.add(batch.name)
+            after = replace(head, batches=(*head.batches, batch), parts=parts.joined(head, entries))
+            try:
+                swap_head(step.models, models, head, after)
+                return rows
+            except Conflict:
+                log.info("another sort has committed meanwhile: looking again")
+    finally:
+        for name in written.difference(batches.finished(step.models) if written else ()):
+            _discard(step, models, name)
 
 
 def _entry(blob: Blob, row: Row) -> Entry:

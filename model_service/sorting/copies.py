@@ -26,12 +26,8 @@ def copy(source: Store, blob: Blob, to: Store, label: str, data: bytes) -> str:
     digest = hashlib.sha256(data).hexdigest()
     for digits in (10, 64):
         name = copy_name(blob.name, label, digest, digits)
-        try:
-            to.copy_if_absent(source, blob.name, blob.generation, name)
-        except Exists:
-            if not _holds(to, name, data):
-                continue
-        return name
+        if _stands(source, blob, to, name, data):
+            return name
     raise StoreError(f"{to.uri}/{name} is taken by another content", remedy="Remove it: its name is that of a copy.")
 
 
@@ -41,11 +37,17 @@ def withdraw(to: Store, name: str) -> None:
         to.delete_if_generation(name, to.stat(name).generation)
 
 
-def _holds(store: Store, name: str, data: bytes) -> bool:
-    try:
-        there = store.stat(name)
-        if there.size != len(data):
-            return False
-        return there.crc32c == crc32c(data) if there.crc32c else store.read(name) == data
-    except NotFound:
-        return False  # it went away just now; a longer name does no harm
+def _stands(source: Store, blob: Blob, to: Store, name: str, data: bytes) -> bool:
+    """Copy, or find the copy there; False when another content has the name."""
+    for _ in range(10):
+        try:
+            to.copy_if_absent(source, blob.name, blob.generation, name)
+        except Exists:
+            with contextlib.suppress(NotFound):  # another sort may withdraw it just now
+                there = to.stat(name)
+                if there.size != len(data):
+                    return False
+                return there.crc32c == crc32c(data) if there.crc32c else to.read(name) == data
+        else:
+            return True
+    raise StoreError(f"{to.uri}/{name} comes and goes", retry=True)

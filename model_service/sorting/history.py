@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from model_service.sorting import near
-
-Row = dict[str, Any]
+from model_service.sorting.item import Row
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from model_service.sorting import near
 from model_service.sorting.history import History
+from model_service.sorting.item import Row
 from model_service.sorting.labels import split_of
-
-Row = dict[str, Any]
 
 
 def resolve(rows: Sequence[Row], history: History, holdout: float) -> list[Row]:

@@ -82,7 +82,9 @@ class Points:
         if number == self._last:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    def around(self, real: Callable[..., Any], writes: Callable[..., bool] = lambda *_, **__: True) -> Callable[..., Any]:
+    def around(
+        self, real: Callable[..., Any], writes: Callable[..., bool] = lambda *_, **__: True
+    ) -> Callable[..., Any]:
         def changing(*args: Any, **kwargs: Any) -> Any:
             if not writes(*args, **kwargs):
                 return real(*args, **kwargs)
@@ -128,7 +130,9 @@ def serve() -> None:
             started.append((pid, points))
         os.close(opener)
         begun = time.monotonic()
-        for delay, pid in sorted((one["delay"], pid) for one, (pid, _) in zip(job, started, strict=True) if one["delay"]):
+        for delay, pid in sorted(
+            (one["delay"], pid) for one, (pid, _) in zip(job, started, strict=True) if one["delay"]
+        ):
             time.sleep(max(0.0, begun + delay - time.monotonic()))
             os.kill(pid, signal.SIGKILL)
         codes = [os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid, _ in started]

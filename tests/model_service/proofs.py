@@ -5,9 +5,11 @@ from __future__ import annotations
 import collections
 import os
 import random
+from collections.abc import Callable
 from typing import Any
 
 import menagerie_contract as contract
+import pytest
 from PIL import Image
 
 from model_service import batches
@@ -47,6 +49,24 @@ def restore(buckets: Buckets, before: dict[str, Tree]) -> None:
                 del there[blob.name]
         for name in tree.keys() - there.keys():
             store.write_if_absent(name, tree[name])
+
+
+def do_before(
+    buckets: Buckets, monkeypatch: pytest.MonkeyPatch, moment: tuple[str, str], act: Callable[[], object]
+) -> list[str]:
+    """Once, just before such a call of a store. Returns a list that has something in it as soon as it is done."""
+    method, text = moment
+    kind, done = type(open_store(buckets.source)), list[str]()
+    real = getattr(kind, method)
+
+    def acting(store: Any, *arguments: Any, **options: Any) -> Any:
+        if not done and any(str(argument).startswith(text) for argument in arguments):
+            done.append(method)
+            act()
+        return real(store, *arguments, **options)
+
+    monkeypatch.setattr(kind, method, acting)
+    return done
 
 
 def manifests(buckets: Buckets) -> list[Row]:
@@ -126,7 +146,9 @@ def _check_files(buckets: Buckets, rows: list[Row], tidy: bool) -> None:
     committed = set()
     for name in batches.finished(buckets.models):
         shards = [uri for split in contract.SPLITS for uri in batches.shards(buckets.models, name, split)]
-        committed |= {uri.removeprefix(f"{buckets.models}/") for uri in (contract.manifest(buckets.models, name), *shards)}
+        committed |= {
+            uri.removeprefix(f"{buckets.models}/") for uri in (contract.manifest(buckets.models, name), *shards)
+        }
     assert committed <= files
     assert not tidy or committed == files, f"files that the head does not name: {files - committed}"
     aside = buckets.tree(buckets.source, f"{contract.QUARANTINE}/")

@@ -22,7 +22,7 @@ import pytest
 from model_service import registry, selftest
 from model_service.__main__ import main
 from model_service.doctor import buckets as bucket_checks
-from model_service.doctor import champion, checks, checks_of, cluster, machine, website
+from model_service.doctor import champion, checks, checks_of, cluster, ledger, machine, website
 from model_service.doctor.checks import Check, Finding, Row
 from model_service.errors import StepError
 from model_service.storage import Blob, Store, open_store
@@ -107,6 +107,7 @@ def test_it_prints_a_table_and_writes_nothing(buckets: Buckets) -> None:
         "bucket source": "ok",
         "bucket to_predict": "ok",
         "bucket predicted": "ok",
+        "ledger": "ok",
         "champion": "ok",
         "website": "skipped",
         "cluster": "skipped",
@@ -121,7 +122,7 @@ def test_a_check_that_fails_is_1_and_the_others_are_made(buckets: Buckets) -> No
     assert f"failed   bucket predicted   {buckets.predicted} is not a folder" in ran.stdout
     assert f"remedy: Create the folder {buckets.root}/animals_predicted" in ran.stdout
     assert "ok       bucket to_predict" in ran.stdout
-    assert "1 of 12 checks failed: bucket predicted: file://" in ran.stderr
+    assert "1 of 13 checks failed: bucket predicted: file://" in ran.stderr
     assert "Traceback" not in ran.stdout + ran.stderr
 
 
@@ -130,7 +131,7 @@ def test_a_result_has_every_row(buckets: Buckets) -> None:
     assert main(step.argv()) == 0
     result = read_json(step.result)
     assert result["status"] == "ok"
-    assert result["counts"] == {"ok": 9, "skipped": 3}
+    assert result["counts"] == {"ok": 10, "skipped": 3}
     assert [row["check"] for row in result["outputs"]["rows"]] == [check.name for check in checks_of(step)]
     assert set(result["outputs"]["rows"][0]) == {"check", "state", "found", "remedy"}
 
@@ -326,6 +327,41 @@ def test_an_account_that_may_do_more_than_its_step_needs_is_a_warning(
     assert finding.state == "warning"
     assert "storage.buckets.delete, storage.buckets.setIamPolicy" in finding.found
     assert "infra/identity.tf" in finding.remedy
+
+
+# The ledger.
+
+
+def test_before_the_first_sort_there_is_no_ledger(buckets: Buckets) -> None:
+    assert ledger.examine(buckets.models) == Finding("ok", "nothing has been sorted yet")
+
+
+def test_what_is_committed_is_counted(buckets: Buckets) -> None:
+    buckets.put_squares(2)
+    buckets.sorted()
+    buckets.put_squares(1, first=9)
+    buckets.sorted("r2")
+    finding = ledger.examine(buckets.models)
+    assert finding == Finding("ok", "batches: 2, pictures: 9, files: 1; all are there")
+
+
+@pytest.mark.parametrize("pattern", ["batches/r1/*/manifest.parquet", "ledger/*.parquet"])
+def test_something_committed_that_is_gone_is_named(buckets: Buckets, pattern: str) -> None:
+    buckets.put_squares(2)
+    buckets.sorted()
+    (path,) = local(buckets.models).glob(pattern)
+    path.unlink()
+    with pytest.raises(ledger.Lost, match=f"1 of 2 files that are committed are gone: file://{path}") as error:
+        ledger.examine(buckets.models)
+    assert "Restore" in error.value.remedy
+
+
+def test_a_damaged_head_is_found_out(buckets: Buckets) -> None:
+    path = local(contract.ledger_head(buckets.models))
+    path.parent.mkdir()
+    path.write_bytes(b"{}")
+    with pytest.raises(StepError, match=r"ledger/head\.json is damaged"):
+        ledger.examine(buckets.models)
 
 
 # The champion.

@@ -275,7 +275,7 @@ BAD: dict[str, tuple[str, bytes, str]] = {
     "too long and thin": ("cat_907.png", encoded(Image.new("RGB", (32, 700)), "PNG"), "too-small"),
     "too small": ("cat_908.png", encoded(Image.new("RGB", (31, 400)), "PNG"), "too-small"),
     "too many bytes": ("cat_909.bmp", encoded(Image.new("RGB", (200, 200)), "BMP"), "too-large"),
-    "in a folder": ("deep/Кот/cat_910.jpg", b"\xff\xd8\xff", "not-an-image"),
+    "in a folder": ("deep/Кот/cat_910.jpg", b"\xff\xd9\xff", "not-an-image"),
 }
 
 

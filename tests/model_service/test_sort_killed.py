@@ -90,7 +90,9 @@ def test_killed_anywhere_and_run_again_everything_is_as_if_it_had_not_been(
     assert struck["killed"] >= struck["cases"] / 2
     if SOAK:
         with capsys.disabled():
-            print(f"\nkilled, {buckets.source[:2]}: {struck['killed']} kills in {struck['cases']} cases, {points} points")
+            print(
+                f"\nkilled, {buckets.source[:2]}: {struck['killed']} kills in {struck['cases']} cases, {points} points"
+            )
 
 
 def _plans(points: int, seconds: float) -> Iterator[list[Kill]]:

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import hashlib
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import menagerie_contract as contract
 import pytest
 
 from model_service import batches
+from model_service.errors import StepError
+from model_service.ledger import read_head
 from model_service.plan import plan
 from tests.model_service.buckets import NAMES, Buckets, make_buckets
 from tests.model_service.cloud import Cloud
 from tests.model_service.forked import Child, Forks
-from tests.model_service.proofs import SOAK, check_exactly_once, many, packed, picture, restore, snapshot
+from tests.model_service.proofs import SOAK, check_exactly_once, do_before, many, packed, picture, restore, snapshot
 
 ROUNDS = many(2, 20)
+ARGUMENTS: dict[str, Any] = {"threads": 4, "shard_megabytes": 0.01, "max_bad": 0.5}
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +50,7 @@ def told(capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest) -> 
 
 
 def put_pictures(buckets: Buckets) -> set[str]:
-    """Of all kinds; the names of those of which one has to be packed, and no other."""
+    """Of all kinds; the sha256 of the contents that have to be packed."""
     good = {f"{label}_{n}.jpg": picture(f"{label} {n}") for label in ("cat", "dog") for n in range(8)}
     for name, data in good.items():
         buckets.put(name, data)
@@ -55,21 +60,22 @@ def put_pictures(buckets: Buckets) -> set[str]:
     buckets.put("dog_100.jpg", picture("contested"))
     buckets.put("cat_100.jpg", picture("contested"))
     buckets.put("cat_101.jpg", b"text")
-    return {*good, *(f"looks_like/dog_{n}.jpg" for n in range(3))}
+    looking_like = [picture(f"dog {n}", quality=80) for n in range(3)]
+    return {hashlib.sha256(data).hexdigest() for data in (*good.values(), *looking_like)}
 
 
-def names(buckets: Buckets) -> set[str]:
-    return {row["uri"].removeprefix(f"{buckets.source}/") for row in packed(buckets)}
+def contents(buckets: Buckets) -> set[str]:
+    return {row["sha256"] for row in packed(buckets)}
 
 
 def steps(buckets: Buckets, *runs: str) -> list[Child]:
-    return [Child(buckets.sort_step(run, threads=4, shard_megabytes=0.01).argv()) for run in runs]
+    return [Child(buckets.sort_step(run, **ARGUMENTS).argv()) for run in runs]
 
 
 def check_all_is_sorted(buckets: Buckets) -> None:
     """Another sort finds nothing new, and changes nothing."""
     before = snapshot(buckets)
-    assert buckets.sorted("later")["new"] == 0
+    assert buckets.sorted("later", **ARGUMENTS)["new"] == 0
     assert snapshot(buckets) == before
 
 
@@ -80,7 +86,7 @@ def test_four_sorts_of_other_names(buckets: Buckets, forks: Forks, told: collect
         restore(buckets, before)
         ended = forks.run(*steps(buckets, "r1", "r2", "r3", "r4"))
         assert ended.codes == [0] * 4
-        assert names(buckets) == expected
+        assert contents(buckets) == expected
         check_exactly_once(buckets)
         check_all_is_sorted(buckets)
         told["rounds"] += 1
@@ -98,10 +104,10 @@ def test_sorts_that_begin_while_pictures_arrive(buckets: Buckets, forks: Forks, 
                 buckets.put(f"cat_{number}.jpg", picture(f"cat {number}"))
             step = contract.Plan(run=run, models=buckets.models, source=buckets.source, result="")
             (uri,) = plan(step).outputs["plans"]
-            begun.append(Child(dataclasses.replace(buckets.sort_step(run, threads=4), plan=uri).argv()))
+            begun.append(Child(dataclasses.replace(buckets.sort_step(run, **ARGUMENTS), plan=uri).argv()))
         ended = forks.run(*begun)
         assert ended.codes == [0] * 4
-        assert names(buckets) == {f"cat_{number}.jpg" for number in range(16)}
+        assert len(contents(buckets)) == 16
         check_exactly_once(buckets)
         check_all_is_sorted(buckets)
         told["rounds"] += 1
@@ -114,7 +120,7 @@ def test_the_ranges_of_a_run(buckets: Buckets, forks: Forks, told: collections.C
     step = contract.Plan(run="r1", models=buckets.models, source=buckets.source, result="", range_size=7)
     plans = plan(step).outputs["plans"]
     before = snapshot(buckets)
-    sorts = [buckets.sort_step("r1", i, plan=uri, threads=4) for i, uri in enumerate(plans)]
+    sorts = [buckets.sort_step("r1", i, plan=uri, **ARGUMENTS) for i, uri in enumerate(plans)]
     assert len(sorts) == 4
     for _ in range(ROUNDS):
         restore(buckets, before)
@@ -138,7 +144,7 @@ def test_attempts_at_the_same_run(buckets: Buckets, forks: Forks, told: collecti
         ended = forks.run(*(3 * steps(buckets, "r1")))
         assert ended.codes == [0] * 3
         assert len(batches.finished(buckets.models)) == 1
-        assert names(buckets) == expected
+        assert contents(buckets) == expected
         check_exactly_once(buckets)
         check_all_is_sorted(buckets)
         told["rounds"] += 1
@@ -158,7 +164,40 @@ def test_some_of_them_killed(buckets: Buckets, forks: Forks, told: collections.C
         told["killed"] += len(again)
         if again:
             assert forks.run(*again).codes == [0] * len(again)
-        assert names(buckets) == expected
+        assert contents(buckets) == expected
         check_exactly_once(buckets, tidy=False)
         check_all_is_sorted(buckets)
         told["rounds"] += 1
+
+
+# What happens then, one thing after the other
+
+
+@pytest.mark.parametrize("first", ["r1", "r2"])
+def test_what_comes_second_leaves_nothing_of_its_own(
+    buckets: Buckets, monkeypatch: pytest.MonkeyPatch, first: str
+) -> None:
+    """Neither of the same run nor of another: here it has listed the source, and all is sorted before it reads."""
+    expected = put_pictures(buckets)
+    moment = ("write_if_absent", "runs/r2/plan/")
+    done = do_before(buckets, monkeypatch, moment, lambda: buckets.sorted(first, **ARGUMENTS))
+    buckets.sorted("r2", **ARGUMENTS)
+    assert done
+    assert [batch.run for batch in read_head(buckets.models).batches] == [first]
+    assert contents(buckets) == expected
+    check_exactly_once(buckets)
+
+
+def test_refused_on_second_thoughts(buckets: Buckets, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What another took was good, and what is left is too bad: nothing stays of what was written before that was known."""
+    for n in range(8):
+        buckets.put(f"cat_{n}.jpg", picture(n))
+    (uri,) = plan(contract.Plan(run="r1", models=buckets.models, source=buckets.source, result="")).outputs["plans"]
+    for n in (8, 9):
+        buckets.put(f"cat_{n}.jpg", b"text")
+    done = do_before(buckets, monkeypatch, ("write_if_absent", "ledger/head"), lambda: buckets.sorted("r1", plan=uri))
+    with pytest.raises(StepError, match="2 of 2 new pictures cannot be used"):
+        buckets.sorted("r2")
+    assert done
+    assert buckets.sorted("r3", max_bad=1.0)["new"] == 2
+    check_exactly_once(buckets)

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import menagerie_contract as contract
 import pytest
@@ -19,7 +20,7 @@ import torch
 
 from model_service.checkpoints import Checkpoints
 from model_service.train import train
-from tests.model_service.buckets import Buckets, local, make_buckets, read_json
+from tests.model_service.buckets import Buckets, local, make_buckets, read_json, square
 from tests.model_service.conftest import REPOSITORY, Trained
 
 
@@ -94,6 +95,37 @@ def test_killed_when_its_model_is_saved_the_next_attempt_trains_nothing_again(
     after = {path: data for path, data in left.tree(left.models).items() if "/r2-" in path}
     assert after == card
     assert all(outcome.outputs["version"] in path for path in after)
+
+
+def test_a_training_on_fewer_pictures_of_the_same_shards_is_another_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another sort met a picture under another label meanwhile: no checkpoint of before is gone on from."""
+
+    class Asked(Exception):
+        pass
+
+    def ask(models: str, run: str, origin: dict[str, Any]) -> None:
+        raise Asked(origin)
+
+    def origin() -> Any:
+        with pytest.raises(Asked) as asked:
+            train(step)
+        return asked.value.args[0]
+
+    buckets = make_buckets(tmp_path)
+    step = contract.Train(run="r2", models=buckets.models, result="", image_size=32)
+    monkeypatch.setattr("model_service.train.Checkpoints", ask)
+    buckets.put_squares(4)
+    buckets.sorted(holdout=0.0)
+    before = origin()
+    buckets.put("zebra_9.jpg", square("zebra", 9))
+    buckets.sorted("r3", holdout=0.9)
+    assert [row["split"] for row in buckets.manifest("r3")] == ["holdout"]
+    assert origin() == before, "nothing to train on has come"
+    buckets.put("dog_9.jpg", square("cat", 1))
+    buckets.sorted("r4", max_bad=1.0)
+    assert origin() != before
 
 
 # Killed in the middle: in processes of its own, with the very network, in both cycles of pretrained weights.

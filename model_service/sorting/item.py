@@ -1,0 +1,19 @@
+"""An object in a sort's hands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from model_service.storage import Blob
+
+Row = dict[str, Any]  # by column of batches.MANIFEST, as far as it is known
+
+
+@dataclass(frozen=True)
+class Item:
+    """An object, its row as it was read, and the number of its packed picture in the spool if it has one."""
+
+    blob: Blob
+    row: Row
+    number: int | None

@@ -1,0 +1,52 @@
+"""What a sort does about the objects that turn out otherwise than they were read, before it commits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import menagerie_contract as contract
+
+from model_service import batches
+from model_service.ledger import Head
+from model_service.sorting import accounts, copies
+from model_service.sorting.history import History
+from model_service.sorting.item import Item, Row
+from model_service.sorting.reading import Reader, leave
+from model_service.storage import Store, StoreError
+
+
+class Settlement:
+    """`begun`: the head when the sort began; `total`: how many objects it read. Copies are made while reading, before it is
+    known what becomes of a picture, so that reading never waits; here those that should not be are taken back.
+    """
+
+    def __init__(self, step: contract.Sort, reader: Reader, to_predict: Store, begun: Head, total: int) -> None:
+        self._step, self._reader, self._to_predict, self._total = step, reader, to_predict, total
+        self._before = {batch.name for batch in begun.batches}
+
+    def decided(self, rows: Sequence[Row], items: Sequence[Item], history: History) -> None:
+        """Refuse a range that is too bad; put aside what turned out to be contested. Changes rows that storage fails for."""
+        if accounts.is_too_bad(rows, self._step.max_bad, self._total):
+            raise accounts.too_many(self._step, rows, self._total)
+        for row, item in zip(rows, items, strict=True):
+            if row["status"] == "quarantined" and item.row["status"] == "packed":
+                try:
+                    self._withdraw(item, history)
+                    self._reader.put_aside(item.blob, row)
+                except StoreError as error:
+                    leave(row, error)
+                row["copy"] = None
+
+    def taken(self, items: Sequence[Item], history: History, head: Head) -> None:
+        """Other attempts have committed these objects: a copy that none of them names was made for nothing."""
+        since = [batch.name for batch in head.batches if batch.name not in self._before]
+        named = {name for batch in since for name in batches.manifest(self._step.models, batch)["copy"].to_pylist()}
+        for item in items:
+            if item.row.get("copy") and item.row["copy"] not in named:
+                self._withdraw(item, history)
+
+    def _withdraw(self, item: Item, history: History) -> None:
+        """Unless it is also the copy of an object of the same name, content and label that was packed before."""
+        label, _ = history.packed.get(item.row["key"], (None, None))
+        if label != item.row["label"]:
+            copies.withdraw(self._to_predict, item.row["copy"])
