@@ -16,9 +16,11 @@ QUIET := $(shell test -t 2 || echo --quiet)
 
 # each in the environment of what it tests
 MODEL_TESTS := tests/model_service tests/demo tests/build tests/infra tests/support/gcs tests/test_contract.py tests/test_readme.py
+# these are a taste of what they are in a soak
+SOAK_TESTS := $(addprefix tests/model_service/test_,sort_killed.py sort_together.py sort_faults.py images_fuzz.py)
 AIRFLOW_TESTS := tests/plugins tests/dags tests/cluster tests/support/k8s tests/e2e
 
-.PHONY: help env demo demo-stop test check bench lock lock-cpu image clean
+.PHONY: help env demo demo-stop test soak check bench lock lock-cpu image clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | column -t -s '|'
@@ -34,6 +36,9 @@ test: env $(STATE)/chromium ## unit, integration, DAG, page and end-to-end tests
 	OMP_WAIT_POLICY=PASSIVE $(MODEL) -m pytest $(MODEL_TESTS) -n 2 --dist loadfile
 	OMP_WAIT_POLICY=PASSIVE $(AIRFLOW) -m pytest $(AIRFLOW_TESTS) -n 2 --dist loadfile
 	$(MAKE) --no-print-directory check
+
+soak: env ## the whole of the proofs: kills, sorts at once, faults, damaged files; SOAK=0.1 is a tenth (prints counts)
+	MENAGERIE_SOAK=$(or $(SOAK),1) OMP_WAIT_POLICY=PASSIVE $(MODEL) -m pytest $(SOAK_TESTS) -n 2 --dist load -rP --show-capture=stdout
 
 check: env ## ruff (format and lint) and mypy
 	$(MODEL) -m ruff format --check .

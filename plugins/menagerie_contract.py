@@ -68,10 +68,10 @@ class Arriving(Batch):
 
     source: str = arg("URI of the bucket where pictures arrive, e.g. gs://animals_all")
     label_manifest: str = arg("name of a CSV or JSONL in the source that tells labels; see --label-rule", "")
-    allow: str = arg("labels that are allowed, separated by commas; empty: any, see --new-classes", "")
+    allow: str = arg("the only labels that are taken, separated by commas; with --new-classes=hold: beside those known", "")
     new_classes: Literal["accept", "hold", "refuse"] = arg(
-        "labels that --allow does not name or, without it, that were never seen before: take them (without --allow only), "
-        "copy them to _held/<label>/ until they are allowed, or put them into quarantine",
+        "labels never seen before: take them, copy them to _held/<label>/ until --allow names them (of a first run, that is "
+        "all), or put them into quarantine",
         "accept",
     )
 

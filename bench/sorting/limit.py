@@ -16,7 +16,8 @@ _pictures: list[bytes] = []  # for the processes, which take it over as they are
 
 
 def by_threads(pictures: list[bytes]) -> float:
-    """Seconds for all of them, a thread a core."""
+    """Seconds for all of them, a thread a core; what is imported with the first is imported before the clock starts."""
+    _work(pictures[0])
     with ThreadPoolExecutor(CORES) as pool:
         begun = time.perf_counter()
         for _ in pool.map(_work, pictures):

@@ -15,9 +15,9 @@ Decision = Literal["take", "hold", "refuse"]
 class Admission:
     """`allow` is a list of labels separated by commas (one with a comma in it stands in quotes), as people write them.
 
-    It may be empty: then `policy` ("accept", "hold" or "refuse") is for labels that are not among the `known`; otherwise
-    for labels that it does not name, and these are refused unless the policy is to hold. Raises StepError for a name on the
-    list that can be no label.
+    With `policy` "hold", labels that are neither on the list nor among the `known` are held. Otherwise a list closes the set of
+    classes: whatever it does not name is refused; and without one, what is not known is taken or refused, as the policy says.
+    Raises StepError for a name on the list that can be no label.
     """
 
     def __init__(self, allow: str, policy: Literal["accept", "hold", "refuse"], known: Set[str]) -> None:
@@ -25,11 +25,11 @@ class Admission:
 
     def of(self, label: str) -> Decision:
         """What becomes of a picture with that (normalised) label."""
-        if label in (self._allowed or self._known):
-            return "take"
-        if self._policy == "accept":
-            return "refuse" if self._allowed else "take"
-        return self._policy
+        if self._policy == "hold":
+            return "take" if label in self._allowed | self._known else "hold"
+        if self._allowed:
+            return "take" if label in self._allowed else "refuse"
+        return "take" if self._policy == "accept" or label in self._known else "refuse"
 
     def is_new(self, label: str) -> bool:
         """Whether no picture of that label was packed before."""

@@ -62,7 +62,7 @@ def write(step: contract.Arriving, models: Store, index: int, blobs: Iterable[Bl
 def read(models: Store, uri: str) -> list[Blob]:
     data = models.read(name_in(models, uri))
     if contract.plan_parts(uri)[1] != hashlib.sha256(data).hexdigest()[:12]:
-        raise StepError(f"{uri} is damaged: its sha256 differs", remedy="run plan again (clear the task)")
+        raise StepError(f"{uri} is damaged: its sha256 differs", remedy="start a new run: it plans anew")
     columns = pq.read_table(io.BytesIO(data)).to_pydict()
     return list(itertools.starmap(Blob, zip(columns["name"], columns["size"], columns["generation"], strict=True)))
 

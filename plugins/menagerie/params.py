@@ -33,15 +33,15 @@ PARAMS = {
         "",
         type=["null", "string"],
         title="Allowed labels",
-        description="The only ones that are taken, separated by commas. Empty: any, as New classes says.",
+        description="The only ones that are taken, separated by commas (with New classes hold: beside those known). Empty: "
+        "as New classes says.",
     ),
     "new_classes": Param(
         "accept",
         enum=["accept", "hold", "refuse"],
         title="New classes",
         description="Pictures with a label that was never seen before are taken (accept), wait in animals_all/_held/<label>/ "
-        "for a run that takes it (hold), or go to quarantine (refuse). With Allowed labels: those whose label is not among "
-        "them wait (hold) or go to quarantine.",
+        "until Allowed labels names it (hold; of a first run, that is all), or go to quarantine (refuse).",
     ),
     "retrain": Param(
         "when-needed",

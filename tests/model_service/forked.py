@@ -16,6 +16,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -49,7 +50,12 @@ class Forks:
     """The process, for as long as the context lasts. gs:// leads its children to where it led when it was entered."""
 
     def __enter__(self) -> Forks:
-        environment = os.environ | {"PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'plugins'}", "OMP_NUM_THREADS": "1"}
+        self._scratch = tempfile.TemporaryDirectory()  # for what a killed process leaves on its own disk
+        environment = os.environ | {
+            "PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'plugins'}",
+            "OMP_NUM_THREADS": "1",
+            "TMPDIR": self._scratch.name,
+        }
         self._process = subprocess.Popen(
             [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )
@@ -57,6 +63,7 @@ class Forks:
 
     def __exit__(self, *_: object) -> None:
         self._process.communicate()
+        self._scratch.cleanup()
 
     def run(self, *children: Child) -> Ended:
         assert self._process.stdin

@@ -28,8 +28,8 @@ def many(taste: int, whole: int) -> int:
 
 def picture(seed: object, quality: int = 90, side: int = 64) -> bytes:
     """A JPEG with structure; another seed looks otherwise, another quality looks the same."""
-    few = random.Random(str(seed)).randbytes(6 * 5 * 3)
-    return encoded(Image.frombytes("RGB", (6, 5), few).resize((side, side * 3 // 4), Image.Resampling.BICUBIC), "JPEG", quality=quality)  # fmt: skip
+    few = Image.frombytes("RGB", (6, 5), random.Random(str(seed)).randbytes(6 * 5 * 3))
+    return encoded(few.resize((side, side * 3 // 4), Image.Resampling.BICUBIC), "JPEG", quality=quality)
 
 
 def snapshot(buckets: Buckets) -> dict[str, Tree]:

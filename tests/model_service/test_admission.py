@@ -30,10 +30,15 @@ def test_what_the_list_names_is_taken_be_it_new_or_not(policy: Policy) -> None:
     assert [admission.of(label) for label in ("cat", "okapi")] == ["take", "take"]
 
 
-@pytest.mark.parametrize(("policy", "decision"), [("accept", "refuse"), ("hold", "hold"), ("refuse", "refuse")])
-def test_what_the_list_does_not_name_is_not_taken_be_it_known_or_not(policy: Policy, decision: Decision) -> None:
+@pytest.mark.parametrize("policy", ["accept", "refuse"])
+def test_a_list_closes_the_set_of_classes_be_the_others_known_or_not(policy: Policy) -> None:
     admission = Admission("cat", policy, KNOWN)
-    assert [admission.of(label) for label in ("dog", "okapi")] == [decision, decision]
+    assert [admission.of(label) for label in ("dog", "okapi")] == ["refuse", "refuse"]
+
+
+def test_while_new_ones_are_held_a_list_adds_to_what_is_known() -> None:
+    admission = Admission("okapi", "hold", KNOWN)
+    assert [admission.of(label) for label in ("dog", "okapi", "zebra")] == ["take", "take", "hold"]
 
 
 def test_new_is_what_was_never_packed_whatever_the_list_says() -> None:

@@ -9,7 +9,7 @@ import menagerie_contract as contract
 import pytest
 
 from model_service.sorting.labels import copy_name
-from model_service.storage import open_store
+from model_service.storage import StoreError, open_store
 from tests.model_service.buckets import NAMES, Buckets, make_buckets
 from tests.model_service.cloud import Cloud
 from tests.model_service.proofs import check_exactly_once, do_before, manifests, picture
@@ -138,4 +138,24 @@ def test_a_copy_that_an_earlier_batch_made_stays_when_its_picture_is_contested(b
     buckets.sorted("r2", max_bad=1.0)
     assert fates(buckets, f"a/{NAME}") == [("packed", None)]
     assert fates(buckets, f"b/{NAME}") == fates(buckets, "dog_1.jpg") == [("quarantined", "conflicting-label")]
+    check_exactly_once(buckets)
+
+
+def test_a_contested_picture_that_cannot_be_put_aside_is_not_packed_by_the_next_run(
+    buckets: Buckets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Storage fails for one of the two: it must not count as the only one of its content."""
+    put_pictures(buckets)
+    buckets.put("emu_1.jpg", DATA)
+
+    def fail() -> None:
+        raise StoreError("not now", retry=True)
+
+    moment = ("write_if_absent", f"{contract.QUARANTINE}/conflicting-label/emu_1")
+    with monkeypatch.context() as hiccup:
+        done = do_before(buckets, hiccup, moment, fail)
+        assert buckets.sorted("r1", max_bad=0.5)["left"] > 0
+    assert done
+    assert buckets.sorted("r2", max_bad=1.0)["packed"] == 0
+    assert fates(buckets)[-1] == fates(buckets, "emu_1.jpg")[-1] == ("quarantined", "conflicting-label")
     check_exactly_once(buckets)

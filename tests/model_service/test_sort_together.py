@@ -5,8 +5,11 @@ from __future__ import annotations
 import collections
 import dataclasses
 import hashlib
+import itertools
 import random
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +20,12 @@ from model_service import batches
 from model_service.errors import StepError
 from model_service.ledger import read_head
 from model_service.plan import plan
+from model_service.sort import sort
+from model_service.storage import StoreError
 from tests.model_service.buckets import NAMES, Buckets, make_buckets
 from tests.model_service.cloud import Cloud
 from tests.model_service.forked import Child, Forks
-from tests.model_service.proofs import SOAK, check_exactly_once, do_before, many, packed, picture, restore, snapshot
+from tests.model_service.proofs import check_exactly_once, do_before, many, packed, picture, restore, snapshot
 
 ROUNDS = many(2, 20)
 ARGUMENTS: dict[str, Any] = {"threads": 4, "shard_megabytes": 0.01, "max_bad": 0.5}
@@ -40,13 +45,11 @@ def buckets(request: pytest.FixtureRequest, tmp_path: Path, cloud: Cloud) -> Buc
 
 
 @pytest.fixture
-def told(capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest) -> Iterator[collections.Counter[str]]:
-    """Counts, which a soak prints."""
+def told() -> Iterator[collections.Counter[str]]:
+    """Counts, which a soak shows."""
     counts: collections.Counter[str] = collections.Counter()
     yield counts
-    if SOAK:
-        with capsys.disabled():
-            print(f"\n{request.node.name}: {dict(counts)}")
+    print(dict(counts))
 
 
 def put_pictures(buckets: Buckets) -> set[str]:
@@ -189,15 +192,84 @@ def test_what_comes_second_leaves_nothing_of_its_own(
 
 
 def test_refused_on_second_thoughts(buckets: Buckets, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What another took was good, and what is left is too bad: nothing stays of what was written before that was known."""
-    for n in range(8):
-        buckets.put(f"cat_{n}.jpg", picture(n))
-    (uri,) = plan(contract.Plan(run="r1", models=buckets.models, source=buckets.source, result="")).outputs["plans"]
-    for n in (8, 9):
-        buckets.put(f"cat_{n}.jpg", b"text")
-    done = do_before(buckets, monkeypatch, ("write_if_absent", "ledger/head"), lambda: buckets.sorted("r1", plan=uri))
-    with pytest.raises(StepError, match="2 of 2 new pictures cannot be used"):
-        buckets.sorted("r2")
+    """All that it has is contested by what another range has committed: nothing stays of what was written before."""
+    for label, n in itertools.product(("cat", "dog"), range(4)):
+        buckets.put(f"{label}_{n}.jpg", picture(n))
+    step = contract.Plan(run="r1", models=buckets.models, source=buckets.source, result="", range_size=4)
+    cats, dogs = plan(step).outputs["plans"]
+    done = do_before(buckets, monkeypatch, ("write_if_absent", "ledger/head"), lambda: buckets.sorted("r1", plan=cats))
+    with pytest.raises(StepError, match=r"4 of 4 new pictures cannot be used .* 4 conflicting-label"):
+        sort(buckets.sort_step("r1", 1, plan=dogs))
     assert done
-    assert buckets.sorted("r3", max_bad=1.0)["new"] == 2
+    assert buckets.sorted("r2", max_bad=1.0)["quarantined"] == {"conflicting-label": 4}
+    check_exactly_once(buckets)
+
+
+@pytest.mark.parametrize("together", [False, True])
+@pytest.mark.parametrize("first", [0, 1])
+def test_contested_whichever_range_is_the_first(
+    buckets: Buckets, monkeypatch: pytest.MonkeyPatch, first: int, together: bool
+) -> None:
+    """Two labels in one range, and one of them in the other, which may be about to commit."""
+    for name in ("a/cat_1.jpg", "a/dog_1.jpg", "b/cat_1.jpg"):
+        buckets.put(name, picture("contested"))
+    buckets.put("b/cat_2.jpg", picture("good"))
+    step = contract.Plan(run="r1", models=buckets.models, source=buckets.source, result="", range_size=2)
+    plans = plan(step).outputs["plans"]
+    one, other = (buckets.sort_step("r1", n, plan=plans[n], max_bad=1.0) for n in (first, 1 - first))
+    if together:
+        do_before(buckets, monkeypatch, ("write_if_absent", "ledger/head"), lambda: sort(one))
+    else:
+        sort(one)
+    sort(other)
+    doubted = {key for keys in batches.retracted(buckets.models).values() for key in keys}
+    assert [row["uri"] for row in packed(buckets) if row["key"] not in doubted] == [f"{buckets.source}/b/cat_2.jpg"]
+    check_exactly_once(buckets)
+
+
+def test_an_attempt_that_fails_takes_nothing_from_the_other(buckets: Buckets, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both write the same files, as they have read the same; one is cut off when it is about to commit."""
+    put_pictures(buckets)
+    moment = ("write_if_absent", "ledger/head")
+
+    def cut_off() -> None:
+        def fail() -> None:
+            raise StoreError("the connection is gone", retry=True)
+
+        with monkeypatch.context() as inner:
+            do_before(buckets, inner, moment, fail)
+            with pytest.raises(StoreError):
+                buckets.sorted("r1", **ARGUMENTS)
+
+    done = do_before(buckets, monkeypatch, moment, cut_off)
+    buckets.sorted("r1", **ARGUMENTS)
+    assert done
+    check_exactly_once(buckets)
+
+
+def test_contested_only_for_those_who_see_both(buckets: Buckets, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who sees both takes their copies back; who has seen one, and commits first, has named its copy."""
+    buckets.put("cat_1.jpg", picture("contested"))
+    (uri,) = plan(contract.Plan(run="r1", models=buckets.models, source=buckets.source, result="")).outputs["plans"]
+    buckets.put("dog_1.jpg", picture("contested"))
+    for n in range(8):
+        buckets.put(f"emu_{n}.jpg", picture(n))
+    about_to_commit, committed = threading.Event(), threading.Event()
+
+    def meanwhile() -> None:
+        """r1 has copied and written all, and waits until r2 has."""
+
+        def wait() -> None:
+            about_to_commit.set()
+            assert committed.wait(20)
+
+        do_before(buckets, monkeypatch, ("write_if_absent", "ledger/head"), wait)
+        pool.submit(buckets.sorted, "r2", max_bad=0.5)
+        assert about_to_commit.wait(20)
+
+    with ThreadPoolExecutor(1) as pool:
+        do_before(buckets, monkeypatch, ("write_if_absent", "ledger/head"), meanwhile)
+        buckets.sorted("r1", plan=uri)
+        committed.set()
+    assert [batch.run for batch in read_head(buckets.models).batches] == ["r1", "r2"]
     check_exactly_once(buckets)
