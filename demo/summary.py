@@ -51,7 +51,7 @@ def _column(config: Config, run_id: str, seconds: float) -> dict[str, str]:
         "pictures in": str(new),
         "of use (train + held out)": " + ".join(str(splits[split]) for split in contract.SPLITS),
         "quarantined": reasons or "none",
-        "error before, on new pictures": f"{1 - evaluated['accuracy']:.1%}" if evaluated else "no model yet",
+        "error before, on new pictures": _error(evaluated),
         "champion, right on held-out": _percent(accuracy.get("champion")),
         "candidate, right on held-out": _percent(accuracy.get("candidate")),
         "held-out pictures": str(verdict.get("pictures", "–")),
@@ -70,6 +70,12 @@ def _arrived(config: Config, run_id: str) -> tuple[int, Counter[str], Counter[st
         splits.update(counts["splits"])
         quarantined.update(counts["quarantined"])
     return new, splits, quarantined
+
+
+def _error(evaluated: dict[str, Any] | None) -> str:
+    if not evaluated:
+        return "no model yet"
+    return _percent(None if evaluated["accuracy"] is None else 1 - evaluated["accuracy"])
 
 
 def _percent(value: float | None) -> str:

@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from model_service.ledger import read_head
+from model_service.ledger import Batch, read_head
 from model_service.shards import BadShard, Sample, read_shard
-from model_service.storage import name_in, open_store
+from model_service.storage import Store, name_in, open_store
 
 # A row a picture. `shard` and `offset` (of the JPEG, in bytes) are null unless status is "packed"; width and height are
 # the packed picture's.
@@ -65,38 +65,60 @@ def of_run(models: str, run: str) -> list[str]:
     return [batch.name for batch in read_head(models).batches if batch.run == run]
 
 
+def manifests(models: str, run: str | None = None) -> Iterator[tuple[str, pa.Table]]:
+    """Name and manifest of each batch (of a run), in the order of the commits. Raises BadShard, as `manifest` does."""
+    store = open_store(models)
+    for batch in read_head(models, store).batches:
+        if run in (None, batch.run):
+            yield batch.name, _manifest(store, models, batch)
+
+
 def manifest(models: str, batch: str) -> pa.Table:
     """A batch's manifest. Raises BadShard on other bytes than were committed."""
-    committed = {one.name: one.manifest for one in read_head(models).batches}
-    if batch not in committed:
-        raise BadShard(f"there is no batch {batch} in {contract.batches(models)}")
-    store, uri = open_store(models), contract.manifest(models, batch)
+    store = open_store(models)
+    for one in read_head(models, store).batches:
+        if one.name == batch:
+            return _manifest(store, models, one)
+    raise BadShard(f"there is no batch {batch} in {contract.batches(models)}")
+
+
+def _manifest(store: Store, models: str, batch: Batch) -> pa.Table:
+    uri = contract.manifest(models, batch.name)
     data = store.read(name_in(store, uri))
-    if hashlib.sha256(data).hexdigest() != committed[batch]:
+    if hashlib.sha256(data).hexdigest() != batch.manifest:
         raise BadShard(f"{uri} is not the manifest that was committed: its sha256 differs")
     return pq.read_table(io.BytesIO(data))
 
 
 def retracted(models: str) -> dict[str, set[str]]:
     """Batch → keys of the pictures it packed that a later batch met under another label: nobody knows which is true, so
-    they neither train nor judge.
+    they neither train nor judge, until the same label comes again after the other one was removed.
     """
+    store = open_store(models)
+    head = read_head(models, store)
     found: dict[str, set[str]] = {}
-    doubted: set[str] = set()
-    for batch in reversed(finished(models)):
-        table = manifest(models, batch).select(["key", "status", "reason"])
-        packed = pc.is_in(table["key"], value_set=pa.array(sorted(doubted), pa.string()))
-        keys = table.filter(pc.and_(packed, pc.equal(table["status"], "packed")))["key"]
-        if found_here := set(keys.to_pylist()):
-            found[batch] = found_here
-        doubted |= set(table.filter(pc.equal(table["reason"], "conflicting-label"))["key"].to_pylist()) - {None}
+    doubted, confirmed = set[str](), set[str]()
+    for batch in reversed(head.batches if any(batch.contested for batch in head.batches) else ()):
+        table = _manifest(store, models, batch).select(["key", "status", "reason"])
+        keys = {status: set[str]() for status in ("packed", "duplicate", "conflicting-label")}
+        for row in table.filter(pc.is_valid(table["key"])).to_pylist():
+            keys.get(row["reason"] or row["status"], set()).add(row["key"])
+        if here := keys["packed"] & doubted:
+            found[batch.name] = here
+        confirmed |= keys["duplicate"]
+        doubted |= keys["conflicting-label"] - confirmed
     return found
 
 
 def shards(models: str, batch: str, split: str) -> dict[str, str]:
     """URI → sha256 of the batch's shards of a split."""
+    return shards_in(models, batch, manifest(models, batch), split)
+
+
+def shards_in(models: str, batch: str, manifest: pa.Table, split: str) -> dict[str, str]:
+    """The same of a manifest at hand."""
     found = {}
-    for key, digest in (manifest(models, batch).schema.metadata or {}).items():
+    for key, digest in (manifest.schema.metadata or {}).items():
         name = key.removeprefix(_SHA256).decode()
         if key.startswith(_SHA256) and name.startswith(f"{split}-"):
             found[f"{contract.batch(models, batch)}/{name}"] = digest.decode()
@@ -122,9 +144,11 @@ def samples(models: str, uris: dict[str, str]) -> Iterator[Sample]:
 def digests(models: str, uris: tuple[str, ...]) -> dict[str, str]:
     """URI → sha256 of the given shards, from their batches' manifests. Raises BadShard for one no manifest lists."""
     known: dict[str, str] = {}
-    for batch in sorted({contract.batch_of(uri) for uri in uris} & set(finished(models))):
+    wanted = {contract.batch_of(uri) for uri in uris}
+    for batch in wanted.intersection(finished(models)):
+        table = manifest(models, batch)
         for split in contract.SPLITS:
-            known |= shards(models, batch, split)
+            known |= shards_in(models, batch, table, split)
     unknown = [uri for uri in uris if uri not in known]
     if unknown:
         raise BadShard(f"no manifest lists {unknown[0]}")

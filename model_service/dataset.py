@@ -60,9 +60,9 @@ def load(
     pictures: list[Picture] = []
     left_out: list[str] = []
     doubted = set[str]().union(*batches.retracted(models).values())
-    for batch in batches.finished(models):
-        shards |= batches.shards(models, batch, "train")
-        table = batches.manifest(models, batch).select(["key", "label", "split", "status", "width", "height"])
+    for batch, manifest in batches.manifests(models):
+        shards |= batches.shards_in(models, batch, manifest, "train")
+        table = manifest.select(["key", "label", "split", "status", "width", "height"])
         rows = [row for row in table.to_pylist() if row["status"] == "packed" and row["split"] == "train"]
         left_out += (row["key"] for row in rows if row["key"] in doubted)
         pictures += (

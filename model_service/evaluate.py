@@ -66,14 +66,14 @@ def _words(measured: dict[str, Any]) -> str:
 
 def _manifest(step: contract.Evaluate) -> Iterator[dict[str, Any]]:
     """The rows of all of the run's batches, in name order, each with the name of its `batch`."""
-    names = sorted(batches.of_run(step.models, step.run))  # as their ranges
-    if not names:
+    found = sorted(batches.manifests(step.models, step.run), key=lambda one: one[0])  # as their ranges
+    if not found:
         raise StepError(
             f"run {step.run} has sorted nothing: it has no batch in {step.models}",
             remedy="sort first, under the same --run",
         )
-    for batch in names:
-        table = batches.manifest(step.models, batch).select(["uri", "key", "status", "reason", "text"])
+    for batch, manifest in found:
+        table = manifest.select(["uri", "key", "status", "reason", "text"])
         yield from ({**row, "batch": batch} for row in table.to_pylist())
 
 
@@ -99,8 +99,8 @@ def _unseen(models: str, card: dict[str, Any], doubted: dict[str, set[str]]) -> 
     """Train pictures in shards that the model's card does not list; those with a doubted label are not trained on."""
     listed = {(contract.batch_of(uri), uri.rsplit("/", 1)[1]) for uri in card["data"]["shards"]}
     unseen = 0
-    for batch in batches.finished(models):
-        table = batches.manifest(models, batch).select(["key", "status", "split", "shard"])
+    for batch, manifest in batches.manifests(models):
+        table = manifest.select(["key", "status", "split", "shard"])
         unseen += sum(
             status == "packed"
             and split == "train"

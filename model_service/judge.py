@@ -83,8 +83,8 @@ def _score(step: contract.Judge) -> Score:
     candidate = Classifier(step.models, step.candidate)
     champion = Classifier(step.models, step.champion) if step.champion else None
     holdout: dict[str, str] = {}
-    for batch in batches.finished(step.models):
-        holdout |= batches.shards(step.models, batch, "holdout")
+    for batch, manifest in batches.manifests(step.models):
+        holdout |= batches.shards_in(step.models, batch, manifest, "holdout")
     doubted = set[str]().union(*batches.retracted(step.models).values())
     sure = (sample for sample in batches.samples(step.models, holdout) if sample.key not in doubted)
     right: list[tuple[bool, bool]] = []

@@ -45,9 +45,8 @@ def sort(step: contract.Sort) -> Outcome:
                 written = label_manifest.read(source, step.label_manifest, {blob.name for blob in blobs})
             reader = Reader(step, source, to_predict, planning.admission(step, head), written)
             items = _read(step, reader, blobs, spool)
-            rows = commit(
-                step, index, items, spool, models, parts, Settlement(step, reader, to_predict, head, len(items))
-            )
+            settlement = Settlement(step, reader, source, to_predict, head, len(items))
+            rows = commit(step, index, items, spool, models, parts, settlement)
     head = read_head(step.models, models)
     batch = head.of_range(step.run, index)
     if batch is not None:

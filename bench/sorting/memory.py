@@ -79,7 +79,8 @@ def remember(models: str, source: Store, rows: int) -> None:
         for number, first in enumerate(range(0, len(entries), rows)):
             before = read_head(models)
             some = entries[first : first + rows]
-            batch = Batch(f"old/{number:05d}-000000000000", "old", "0" * 64, len(some), {"cat": len(some)})
+            name, classes = f"old/{number:05d}-000000000000", {"cat": len(some)}
+            batch = Batch(name, "old", manifest="0" * 64, packed=len(some), contested=0, classes=classes)
             swap_head(models, store, before, Head((*before.batches, batch), parts.joined(before, some)))
 
 

@@ -155,4 +155,5 @@ def _expect(found: int, count: int) -> None:
 
 
 def _last_line(done: subprocess.CompletedProcess[Any]) -> str:
-    return next((line for line in reversed((done.stdout + done.stderr).splitlines()) if line.strip()), "nothing said")
+    lines = [line.strip() for line in (done.stdout + done.stderr).splitlines() if line.strip()]
+    return lines[-1][:150] if lines else "nothing said"

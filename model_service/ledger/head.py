@@ -19,12 +19,15 @@ from model_service.storage import Conflict, Exists, Store, name_in, open_store, 
 
 @dataclass(frozen=True)
 class Batch:
-    """A committed batch: its name, its run, the sha256 of its manifest, and how many pictures of each class it packed."""
+    """A committed batch: its name, its run, the sha256 of its manifest, how many pictures it packed and how many it did not
+    because of conflicting labels, and those packed of each class.
+    """
 
     name: str
     run: str
     manifest: str
     packed: int
+    contested: int
     classes: dict[str, int]
 
 

@@ -7,6 +7,7 @@ anew.
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import hashlib
 import logging
@@ -18,6 +19,7 @@ from pathlib import Path
 import menagerie_contract as contract
 
 from model_service import batches
+from model_service.errors import StepError
 from model_service.ledger import Batch, Entry, Parts, read_head, swap_head
 from model_service.shards import Sample, ShardWriter
 from model_service.sorting.history import look_up
@@ -44,35 +46,41 @@ def commit(
 
     Raises StepError, and commits nothing, when too many cannot be used.
     """
-    written: set[str] = set()
-    try:
-        while True:
-            head = read_head(step.models, models)
-            history = look_up(
-                [item.blob.name for item in items], [item.row for item in items], parts.tables(head.parts)
-            )
-            mine = [item for item in items if (item.blob.name, item.blob.generation) not in history.taken]
-            if head.of_range(step.run, index):  # another attempt at the same range: its manifest tells
-                mine = []
-            if len(mine) < len(items):
-                kept = {id(item) for item in mine}
-                settlement.taken([item for item in items if id(item) not in kept], history, head)
-            items, rows = mine, resolve([item.row for item in mine], history, step.holdout)
+    lost: dict[str, list[Item]] = {}  # batches that were written in vain, and what is in them
+    while True:
+        head = read_head(step.models, models)
+        history = look_up([item.blob.name for item in items], [item.row for item in items], parts.tables(head.parts))
+        done = head.of_range(step.run, index)  # another attempt at the same range has committed it: its manifest tells
+        taken = [item for item in items if done or item.id in history.taken]
+        if taken:
+            settlement.taken(taken, history, head)
+            items = [] if done else [item for item in items if item.id not in history.taken]
+        for name, packed in lost.items():
+            committed = done is not None and done.name == name  # by another attempt: the same content, the same name
+            if not committed and (done or any(item.id in history.taken for item in packed)):
+                _discard(step, models, name)
+        history = settlement.live(history, items)
+        rows = resolve([item.row for item in items], history, step.holdout)
+        try:
             settlement.decided(rows, items, history)
-            entries = [_entry(item.blob, row) for item, row in zip(items, rows, strict=True) if row["status"] != "left"]
-            if not entries:
-                return rows
-            batch = _write(step, index, rows, items, spool, models)
-            written.add(batch.name)
-            after = replace(head, batches=(*head.batches, batch), parts=parts.joined(head, entries))
-            try:
-                swap_head(step.models, models, head, after)
-                return rows
-            except Conflict:
-                log.info("another sort has committed meanwhile: looking again")
-    finally:
-        for name in written.difference(batches.finished(step.models) if written else ()):
+        except StepError:  # refused for what was committed meanwhile: so would be any other attempt
+            for name in lost:
+                _discard(step, models, name)
+            raise
+        entries = [_entry(item.blob, row) for item, row in zip(items, rows, strict=True) if row["status"] != "left"]
+        if done or not entries:
+            return rows
+        batch = _write(step, index, rows, items, spool, models)
+        after = replace(head, batches=(*head.batches, batch), parts=parts.joined(head, entries))
+        try:
+            swap_head(step.models, models, head, after)
+        except Conflict:
+            log.info("another sort has committed meanwhile: looking again")
+            lost[batch.name] = items
+            continue
+        for name in lost.keys() - {batch.name}:
             _discard(step, models, name)
+        return rows
 
 
 def _entry(blob: Blob, row: Row) -> Entry:
@@ -103,11 +111,9 @@ def _write(step: contract.Sort, index: int, rows: list[Row], items: list[Item], 
             place = contract.batch(step.models, name)
             list(pool.map(lambda path: _put(models, f"{place}/{path.name}", path), paths))
         _put(models, contract.manifest(step.models, name), data)
-    classes: dict[str, int] = {}
-    for row in rows:
-        if row["status"] == "packed":
-            classes[row["label"]] = classes.get(row["label"], 0) + 1
-    return Batch(name, step.run, digest, sum(classes.values()), dict(sorted(classes.items())))
+    classes = collections.Counter(row["label"] for row in rows if row["status"] == "packed")
+    contested = sum(row.get("reason") == "conflicting-label" for row in rows)
+    return Batch(name, step.run, digest, classes.total(), contested, dict(sorted(classes.items())))
 
 
 def _put(models: Store, uri: str, data: bytes | Path) -> None:
@@ -116,7 +122,9 @@ def _put(models: Store, uri: str, data: bytes | Path) -> None:
 
 
 def _discard(step: contract.Sort, models: Store, batch: str) -> None:
-    """Remove the files of a batch that was not committed, and now never will be."""
+    """Remove the files of a batch that was not committed, and now never can be: its range is committed, or what is in it.
+    Before that another attempt at the same range may write the same batch, and commit it.
+    """
     for blob in models.list(name_in(models, contract.batch(step.models, batch)) + "/"):
         models.delete_if_generation(blob.name, blob.generation)
 

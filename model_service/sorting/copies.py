@@ -37,6 +37,12 @@ def withdraw(to: Store, name: str) -> None:
         to.delete_if_generation(name, to.stat(name).generation)
 
 
+def restore(source: Store, blob: Blob, to: Store, name: str) -> None:
+    """Make a copy again that was withdrawn. Nothing is done when it is there, or its original is gone."""
+    with contextlib.suppress(Exists, NotFound):
+        to.copy_if_absent(source, blob.name, blob.generation, name)
+
+
 def _stands(source: Store, blob: Blob, to: Store, name: str, data: bytes) -> bool:
     """Copy, or find the copy there; False when another content has the name."""
     for _ in range(10):

@@ -15,12 +15,14 @@ from model_service.sorting.item import Row
 
 @dataclass(frozen=True)
 class History:
-    """`taken`: objects (name, generation) another sort has committed; `packed`: key → (label, split) of contents packed
-    before; `near`: perceptual hash → splits of the near-duplicates packed before.
+    """`taken`: objects (name, generation) that are in the ledger; `packed`: key → (label, split) of contents packed before;
+    `claims`: key → labels of objects with that content that were not packed; `near`: perceptual hash → splits of the
+    near-duplicates packed before.
     """
 
     taken: set[tuple[str, int]] = field(default_factory=set)
     packed: dict[str, tuple[str, str]] = field(default_factory=dict)
+    claims: dict[str, dict[tuple[str, int], str]] = field(default_factory=dict)
     near: dict[int, set[str]] = field(default_factory=dict)
 
 
@@ -39,6 +41,9 @@ def look_up(names: Sequence[str], rows: Iterable[Row], tables: Iterable[pa.Recor
         found.packed.update(
             {key: (label, split) for key, label, split in zip(*again.to_pydict().values(), strict=True)}
         )
+        others = table.filter(pc.and_(pc.is_null(table["split"]), pc.is_in(table["key"], value_set=keys)))
+        for row in others.filter(pc.is_valid(others["label"])).to_pylist():
+            found.claims.setdefault(row["key"], {})[row["name"], row["generation"]] = row["label"]
         looks = packed.filter(pc.is_valid(packed["phash"]))
         ours_near, theirs = near.pairs(hashes, looks["phash"].to_numpy(zero_copy_only=False))
         splits = looks["split"].take(pa.array(theirs)).to_pylist()

@@ -17,3 +17,8 @@ class Item:
     blob: Blob
     row: Row
     number: int | None
+
+    @property
+    def id(self) -> tuple[str, int]:
+        """Name and generation, as the ledger has it."""
+        return self.blob.name, self.blob.generation

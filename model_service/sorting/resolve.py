@@ -25,23 +25,21 @@ def resolve(rows: Sequence[Row], history: History, holdout: float) -> list[Row]:
         if row["status"] == "packed":
             groups[row["key"]].append(row)
     for key, group in groups.items():
-        _decide_content(group, history.packed.get(key))
+        _decide_content(group, history.packed.get(key), set(history.claims.get(key, {}).values()))
     _decide_splits([row for row in rows if row["status"] == "packed"], history, holdout)
     return rows
 
 
-def _decide_content(group: list[Row], before: tuple[str, str] | None) -> None:
+def _decide_content(group: list[Row], before: tuple[str, str] | None, claims: set[str]) -> None:
     """The objects of one content: packed once, or not at all when they are under several labels."""
-    labels = {row["label"] for row in group} | ({before[0]} if before else set())
+    labels = {row["label"] for row in group} | ({before[0]} if before else set()) | claims
     if len(labels) > 1:
         said = " and ".join(sorted(labels))
         for row in group:
             row |= {"status": "quarantined", "reason": "conflicting-label"}
-            row["text"] = f"the same picture is labelled {said}: none of them is used; put the right one there again"
+            row["text"] = f"the same picture is labelled {said}: remove the wrong one and put the right one there again"
             if before:
-                row["text"] = (
-                    f"the same picture is labelled {said}, and was packed as {before[0]}: it is not used any more"
-                )
+                row["text"] += f"; it was packed as {before[0]} before, and is not used any more"
         return
     for row in group if before else group[1:]:
         row["status"] = "duplicate"

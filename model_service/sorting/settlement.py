@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import menagerie_contract as contract
 
@@ -12,7 +13,7 @@ from model_service.sorting import accounts, copies
 from model_service.sorting.history import History
 from model_service.sorting.item import Item, Row
 from model_service.sorting.reading import Reader, leave
-from model_service.storage import Store, StoreError
+from model_service.storage import NotFound, Store, StoreError
 
 
 class Settlement:
@@ -20,9 +21,23 @@ class Settlement:
     known what becomes of a picture, so that reading never waits; here those that should not be are taken back.
     """
 
-    def __init__(self, step: contract.Sort, reader: Reader, to_predict: Store, begun: Head, total: int) -> None:
-        self._step, self._reader, self._to_predict, self._total = step, reader, to_predict, total
+    def __init__(
+        self, step: contract.Sort, reader: Reader, source: Store, to_predict: Store, begun: Head, total: int
+    ) -> None:
+        self._step, self._reader, self._total = step, reader, total
+        self._source, self._to_predict = source, to_predict
         self._before = {batch.name for batch in begun.batches}
+
+    def live(self, history: History, items: Sequence[Item]) -> History:
+        """The history without the claims of objects that people have removed or replaced: they are settled."""
+        ours: dict[str, set[str]] = {}
+        for item in items:
+            ours.setdefault(item.row.get("key", ""), set()).add(item.row.get("label", ""))
+        claims = {
+            key: {one: label for one, label in found.items() if {label} != ours.get(key) and self._is_live(*one)}
+            for key, found in history.claims.items()
+        }
+        return replace(history, claims=claims)
 
     def decided(self, rows: Sequence[Row], items: Sequence[Item], history: History) -> None:
         """Refuse a range that is too bad; put aside what turned out to be contested. Changes rows that storage fails for."""
@@ -38,12 +53,24 @@ class Settlement:
                 row["copy"] = None
 
     def taken(self, items: Sequence[Item], history: History, head: Head) -> None:
-        """Other attempts have committed these objects: a copy that none of them names was made for nothing."""
+        """Other attempts have committed these objects: what they name must be there, and was perhaps withdrawn by us; a copy
+        that none of them names was made for nothing.
+        """
         since = [batch.name for batch in head.batches if batch.name not in self._before]
         named = {name for batch in since for name in batches.manifest(self._step.models, batch)["copy"].to_pylist()}
         for item in items:
-            if item.row.get("copy") and item.row["copy"] not in named:
+            if (copy := item.row.get("copy")) is None:
+                continue
+            if copy in named:
+                copies.restore(self._source, item.blob, self._to_predict, copy)
+            else:
                 self._withdraw(item, history)
+
+    def _is_live(self, name: str, generation: int) -> bool:
+        try:
+            return self._source.stat(name).generation == generation
+        except NotFound:
+            return False
 
     def _withdraw(self, item: Item, history: History) -> None:
         """Unless it is also the copy of an object of the same name, content and label that was packed before."""

@@ -117,7 +117,7 @@ def serve() -> None:
     def child(argv: list[str], points: Points) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         signal.alarm(PATIENCE)
-        os.fsync = lambda file: None  # a killed process, unlike a failed disk, loses nothing that it wrote
+        os.fsync = lambda fd: None  # a killed process, unlike a failed disk, loses nothing that it wrote
         for name in ("link", "replace", "unlink"):
             setattr(os, name, points.around(getattr(os, name)))
         writes = lambda adapter, request, **_: request.method != "GET"  # noqa: E731
@@ -131,9 +131,13 @@ def serve() -> None:
         for one in job:
             points = Points(one["point"])
             if (pid := os.fork()) == 0:
-                os.close(opener)
-                os.read(gate, 1)  # returns when all are there
-                os._exit(child(one["argv"], points))
+                code = 70
+                try:
+                    os.close(opener)
+                    os.read(gate, 1)  # returns when all are there
+                    code = child(one["argv"], points)
+                finally:
+                    os._exit(code)
             started.append((pid, points))
         os.close(opener)
         begun = time.monotonic()

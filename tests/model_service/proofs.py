@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import hashlib
 import os
 import random
 from collections.abc import Callable
@@ -79,17 +80,19 @@ def packed(buckets: Buckets) -> list[Row]:
     return [row for row in manifests(buckets) if row["status"] == "packed"]
 
 
-def check_exactly_once(buckets: Buckets, *, tidy: bool = True) -> None:
+def check_exactly_once(buckets: Buckets, *, stray_copies: bool = False, stray_batches: bool = False) -> None:
     """Every object that is in the source has been sorted once, and the buckets hold what the manifests say and nothing else.
 
-    Without `tidy` there may be copies, and files below batches/, that nothing names: of processes that were killed.
+    But for strays, which nothing names, where they are allowed: processes that failed or were killed leave some.
     """
     rows = manifests(buckets)
     done = [row for row in rows if row["status"] != "left"]
     _check_rows(buckets, done)
     _check_shards(buckets)
     _check_ledger(buckets, done)
-    _check_files(buckets, rows, tidy)
+    _check_copies(buckets, rows, stray_copies)
+    _check_batches(buckets, stray_batches)
+    _check_quarantine(buckets, rows)
 
 
 def _check_rows(buckets: Buckets, done: list[Row]) -> None:
@@ -133,25 +136,29 @@ def _check_ledger(buckets: Buckets, done: list[Row]) -> None:
     assert entries == sorted(expected, key=lambda entry: (entry[0].encode(), entry[1]))
 
 
-def _check_files(buckets: Buckets, rows: list[Row], tidy: bool) -> None:
-    """Copies, quarantine and batches: what is named is there, and only that."""
-    source, copies = open_store(buckets.source), buckets.tree(buckets.to_predict)
+def _check_copies(buckets: Buckets, rows: list[Row], strays: bool) -> None:
+    copies = buckets.tree(buckets.to_predict)
     named = {row["copy"]: row for row in rows if row["copy"] and row["status"] in ("packed", "duplicate")}
     assert named.keys() <= copies.keys(), "a copy is missing"
-    assert not tidy or named.keys() == copies.keys(), f"copies that nothing names: {copies.keys() - named.keys()}"
+    assert strays or named.keys() == copies.keys(), f"copies that nothing names: {copies.keys() - named.keys()}"
     for name, row in named.items():
-        assert len(copies[name]) == row["size"]
+        assert hashlib.sha256(copies[name]).hexdigest() == row["sha256"]
         assert row["sha256"][:10] in name
-    files = {blob.name for blob in open_store(buckets.models).list("batches/")}
+
+
+def _check_batches(buckets: Buckets, strays: bool) -> None:
+    files = {f"{buckets.models}/{blob.name}" for blob in open_store(buckets.models).list("batches/")}
     committed = set()
     for name in batches.finished(buckets.models):
         shards = [uri for split in contract.SPLITS for uri in batches.shards(buckets.models, name, split)]
-        committed |= {
-            uri.removeprefix(f"{buckets.models}/") for uri in (contract.manifest(buckets.models, name), *shards)
-        }
+        committed |= {contract.manifest(buckets.models, name), *shards}
     assert committed <= files
-    assert not tidy or committed == files, f"files that the head does not name: {files - committed}"
-    aside = buckets.tree(buckets.source, f"{contract.QUARANTINE}/")
+    assert strays or committed == files, f"files that the head does not name: {files - committed}"
+
+
+def _check_quarantine(buckets: Buckets, rows: list[Row]) -> None:
+    """Whoever is still there is there, too."""
+    source, aside = open_store(buckets.source), buckets.tree(buckets.source, f"{contract.QUARANTINE}/")
     for row in rows:
         if row["status"] == "quarantined" and row["reason"] != "vanished" and _is_live(source, row):
             name = row["uri"].removeprefix(f"{buckets.source}/")

@@ -107,7 +107,7 @@ def test_parts_stay_few_and_large_ones_are_not_written_again_for_small_ones(mode
 
 
 def test_of_two_that_swap_the_same_head_the_second_is_refused(models: str) -> None:
-    store, batch = open_store(models), Batch("r1/00000-abc", "r1", "0" * 64, 1, {"cat": 1})
+    store, batch = open_store(models), Batch("r1/00000-abc", "r1", "0" * 64, 1, 0, {"cat": 1})
     for first in (Head((batch,)), Head((batch, batch))):  # of none at all, and of one that is there
         before = read_head(models)
         swap_head(models, store, before, first)
@@ -117,7 +117,7 @@ def test_of_two_that_swap_the_same_head_the_second_is_refused(models: str) -> No
 
 
 def test_a_head_tells_classes_and_batches() -> None:
-    head = Head((Batch("r1/00000-a", "r1", "", 2, {"cat": 2}), Batch("r1/00001-b", "r1", "", 1, {"dog": 1})))
+    head = Head((Batch("r1/00000-a", "r1", "", 2, 0, {"cat": 2}), Batch("r1/00001-b", "r1", "", 1, 0, {"dog": 1})))
     assert head.classes == {"cat", "dog"}
     assert head.of_range("r1", 1) == head.batches[1]
     assert head.of_range("r1", 2) is None

@@ -650,8 +650,11 @@ def test_the_same_picture_under_two_labels_is_put_aside_under_both(buckets: Buck
     kept = {name for name in quarantined(buckets) if not name.endswith(".json")}
     assert kept == {f"{contract.QUARANTINE}/conflicting-label/{name}_99.jpg" for name in ("cat", "dog")}
     assert not any("_99" in name for name in buckets.tree(buckets.to_predict)), "nor is there a copy"
-    buckets.put("cat_99.jpg", JPEG)  # a person has looked at it, and puts it there again
-    assert buckets.sorted("r2")["classes"] == {"cat": 1}
+    buckets.put("cat_99.jpg", JPEG)
+    assert buckets.sorted("r2", max_bad=1.0)["quarantined"] == {"conflicting-label": 1}, "the other one is still there"
+    buckets.remove(f"{buckets.source}/dog_99.jpg")
+    buckets.put("cat_99.jpg", JPEG)
+    assert buckets.sorted("r3")["classes"] == {"cat": 1}
     assert batches.retracted(buckets.models) == {}
 
 
@@ -664,6 +667,10 @@ def test_a_picture_that_comes_again_under_another_label_is_not_used_any_more(buc
     assert (counts["packed"], counts["quarantined"]) == (0, {"conflicting-label": 1})
     (row,) = [row for row in buckets.manifest("r1") if row["uri"].endswith("cat_99.jpg")]
     assert batches.retracted(buckets.models) == {only(buckets, "r1"): {row["key"]}}
+    buckets.remove(f"{buckets.source}/dog_99.jpg")
+    buckets.put("cat_99.jpg", JPEG)
+    assert buckets.sorted("r3")["duplicates"] == 1
+    assert batches.retracted(buckets.models) == {}, "a person has seen to it"
 
 
 def test_classes_never_seen_are_named(buckets: Buckets) -> None:

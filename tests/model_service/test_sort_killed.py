@@ -15,10 +15,10 @@ import pytest
 from model_service.ledger import read_head
 from tests.model_service.buckets import NAMES, Buckets, make_buckets
 from tests.model_service.cloud import Cloud
-from tests.model_service.forked import Child, Forks
+from tests.model_service.forked import Child, Ended, Forks
 from tests.model_service.proofs import check_exactly_once, manifests, many, picture, restore, snapshot
 
-Kill = dict[str, Any]  # Child's point or delay
+ARGUMENTS: dict[str, Any] = {"holdout": 0.5, "max_bad": 0.9, "allow": "cat, dog", "new_classes": "hold", "threads": 4}
 
 
 @pytest.fixture(scope="module")
@@ -54,20 +54,19 @@ def put_some_of_everything(buckets: Buckets) -> None:
 def test_killed_anywhere_and_run_again_everything_is_as_if_it_had_not_been(
     buckets: Buckets, forks: Forks, tmp_path: Path
 ) -> None:
+    """At a commit, which are all tried in a soak; or at any moment, and then perhaps at a commit once or twice again."""
     put_some_of_everything(buckets)
-    before = snapshot(buckets)
+    before, drawn = snapshot(buckets), random.Random(4)
     results = tmp_path / "results"
 
-    def sort(run: str, **kill: Any) -> tuple[int, int, float]:
-        arguments = {"holdout": 0.5, "max_bad": 0.9, "allow": "cat, dog", "new_classes": "hold", "threads": 4}
-        step = dataclasses.replace(buckets.sort_step(run, **arguments), result=f"file://{results}/{run}.json")
-        ended = forks.run(Child(step.argv(), **kill))
-        return ended.codes[0], ended.points[0], ended.seconds
+    def sort(run: str, **kill: Any) -> Ended:
+        step = dataclasses.replace(buckets.sort_step(run, **ARGUMENTS), result=f"file://{results}/{run}.json")
+        return forks.run(Child(step.argv(), **kill))
 
     results.mkdir()
-    code, points, seconds = sort("r1")
+    whole = sort("r1")
     after = snapshot(buckets)
-    assert (code, sort("r2")[0]) == (0, 0)
+    assert whole.codes == sort("r2").codes == [0]
     expected = snapshot(buckets)
     assert expected == after, "the next run has nothing to do"
     check_exactly_once(buckets)
@@ -75,28 +74,26 @@ def test_killed_anywhere_and_run_again_everything_is_as_if_it_had_not_been(
     assert fates == {"packed": 9, "duplicate": 2, "conflicting-label": 3, "held": 1, "not-an-image": 1}
     assert [batch.run for batch in read_head(buckets.models).batches] == ["r0", "r1"]
 
-    struck: collections.Counter[str] = collections.Counter()
-    for kills in _plans(points, seconds):
+    def killed(*kills: dict[str, Any]) -> int:
+        """How many of the kills struck, after all of which the end was the same."""
         restore(buckets, before)
         shutil.rmtree(results)
         results.mkdir()
-        codes = [sort("r1", **kill)[0] for kill in kills]
+        codes = [code for kill in kills for code in sort("r1", **kill).codes]
         assert set(codes) <= {-9, 0}
-        assert codes == [-9] or "point" not in kills[0] or len(kills) > 1, f"{kills} did not strike"
-        assert (sort("r1")[0], sort("r2")[0]) == (0, 0), kills
+        assert sort("r1").codes == sort("r2").codes == [0], kills
         assert snapshot(buckets) == expected, kills
-        struck["cases"] += 1
-        struck["killed"] += codes.count(-9)
-    assert struck["killed"] >= struck["cases"] / 2
-    print(f"{struck['killed']} kills in {struck['cases']} cases, of a sort with {points} points")
+        return codes.count(-9)
 
-
-def _plans(points: int, seconds: float) -> Iterator[list[Kill]]:
-    """Where each case is killed: at a point, all of which have their turn in the whole; or up to three times anywhere."""
-    drawn = random.Random(4)
-    for stretch in range(number := min(many(5, points), points)):
-        yield [{"point": drawn.randint(stretch * points // number + 1, (stretch + 1) * points // number)}]
-    for _ in range(many(4, 100)):
-        anywhere = {"delay": drawn.uniform(0.001, 1.1 * seconds)}
+    (points,) = whole.points
+    stretches = min(many(3, points), points)
+    for n in range(stretches):
+        point = drawn.randint(n * points // stretches + 1, (n + 1) * points // stretches)
+        assert killed({"point": point}) == 1
+    moments = cases = again = 0
+    while moments < many(3, 100) and cases < many(9, 300):
         more = [{"point": drawn.randint(1, points)} for _ in range(drawn.randint(0, 2))]
-        yield [anywhere, *more]
+        struck = killed({"delay": drawn.uniform(0.001, whole.seconds)}, *more)
+        cases, moments, again = cases + 1, moments + (struck > 0), again + max(struck - 1, 0)
+    assert moments >= many(3, 100) / 2
+    print(f"killed at {stretches} of {points} points, {moments} times at any moment and {again} times again")

@@ -27,7 +27,7 @@ from tests.model_service.cloud import Cloud
 from tests.model_service.forked import Child, Forks
 from tests.model_service.proofs import check_exactly_once, do_before, many, packed, picture, restore, snapshot
 
-ROUNDS = many(2, 20)
+ROUNDS = many(1, 20)
 ARGUMENTS: dict[str, Any] = {"threads": 4, "shard_megabytes": 0.01, "max_bad": 0.5}
 
 
@@ -54,7 +54,7 @@ def told() -> Iterator[collections.Counter[str]]:
 
 def put_pictures(buckets: Buckets) -> set[str]:
     """Of all kinds; the sha256 of the contents that have to be packed."""
-    good = {f"{label}_{n}.jpg": picture(f"{label} {n}") for label in ("cat", "dog") for n in range(8)}
+    good = {f"{label}_{n}.jpg": picture(f"{label} {n}") for label in ("cat", "dog") for n in range(5)}
     for name, data in good.items():
         buckets.put(name, data)
     for n in range(3):
@@ -85,7 +85,7 @@ def check_all_is_sorted(buckets: Buckets) -> None:
 def test_four_sorts_of_other_names(buckets: Buckets, forks: Forks, told: collections.Counter[str]) -> None:
     expected = put_pictures(buckets)
     before = snapshot(buckets)
-    for _ in range(ROUNDS):
+    for _ in range(max(2, ROUNDS)):
         restore(buckets, before)
         ended = forks.run(*steps(buckets, "r1", "r2", "r3", "r4"))
         assert ended.codes == [0] * 4
@@ -120,7 +120,7 @@ def test_sorts_that_begin_while_pictures_arrive(buckets: Buckets, forks: Forks, 
 def test_the_ranges_of_a_run(buckets: Buckets, forks: Forks, told: collections.Counter[str]) -> None:
     """A content in two of them is packed by one; whoever finds it contested says so."""
     expected = put_pictures(buckets)
-    step = contract.Plan(run="r1", models=buckets.models, source=buckets.source, result="", range_size=7)
+    step = contract.Plan(run="r1", models=buckets.models, source=buckets.source, result="", range_size=5)
     plans = plan(step).outputs["plans"]
     before = snapshot(buckets)
     sorts = [buckets.sort_step("r1", i, plan=uri, **ARGUMENTS) for i, uri in enumerate(plans)]
@@ -135,7 +135,6 @@ def test_the_ranges_of_a_run(buckets: Buckets, forks: Forks, told: collections.C
         check_exactly_once(buckets)
         check_all_is_sorted(buckets)
         told["rounds"] += 1
-        told["contested in the same range"] += not doubted
 
 
 def test_attempts_at_the_same_run(buckets: Buckets, forks: Forks, told: collections.Counter[str]) -> None:
@@ -168,7 +167,7 @@ def test_some_of_them_killed(buckets: Buckets, forks: Forks, told: collections.C
         if again:
             assert forks.run(*again).codes == [0] * len(again)
         assert contents(buckets) == expected
-        check_exactly_once(buckets, tidy=False)
+        check_exactly_once(buckets, stray_copies=True, stray_batches=True)
         check_all_is_sorted(buckets)
         told["rounds"] += 1
 
