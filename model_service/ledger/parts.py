@@ -22,7 +22,7 @@ from model_service.errors import StepError
 from model_service.ledger.head import Head, Part
 from model_service.storage import Exists, Store, name_in
 
-ROWS = 16_384  # read and written at a time
+ROWS = 4_096  # read and written at a time
 _TIMES = 4  # a file joins the next one when it has at most so many times the rows
 
 SCHEMA = pa.schema(

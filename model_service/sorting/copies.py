@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import hashlib
 
 import google_crc32c
 
@@ -17,13 +16,12 @@ def crc32c(data: bytes) -> str:
     return base64.b64encode(google_crc32c.value(data).to_bytes(4, "big")).decode()
 
 
-def copy(source: Store, blob: Blob, to: Store, label: str, data: bytes) -> str:
-    """Copy an object, whose content is `data`, under its label; returns the copy's name. Safe to repeat.
+def copy(source: Store, blob: Blob, to: Store, label: str, data: bytes, digest: str) -> str:
+    """Copy an object, whose content is `data` with that sha256, under its label; returns the copy's name. Safe to repeat.
 
     Where another content has the name, the copy's name has the whole hash. Raises NotFound when the object is gone or has
     changed, StoreError when that name is taken, too.
     """
-    digest = hashlib.sha256(data).hexdigest()
     for digits in (10, 64):
         name = copy_name(blob.name, label, digest, digits)
         if _stands(source, blob, to, name, data):

@@ -131,7 +131,7 @@ class Reader:
         row |= {"status": "packed", "key": row["sha256"][:20], "width": picture.width, "height": picture.height}
         row["phash"] = images.perceptual_hash(picture)
         jpeg = images.pack(picture)
-        row["copy"] = copies.copy(self._source, blob, self._to_predict, label, data)
+        row["copy"] = copies.copy(self._source, blob, self._to_predict, label, data, row["sha256"])
         return jpeg
 
     def _label(self, name: str) -> tuple[str, str]:

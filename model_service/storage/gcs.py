@@ -87,7 +87,8 @@ class GcsStore:
         """Download whole or not at all. Left to itself, the library goes on where an attempt broke off; but then it does
         not verify the checksum (python-storage 3.17, RawDownload). So every attempt of ours begins anew.
         """
-        options = {"raw_download": True, "checksum": "crc32c"} | options  # raw: the bytes as they are stored
+        # raw: the bytes as they are stored; in a single shot: not as a first range of 100 MB with questions after it
+        options = {"raw_download": True, "checksum": "crc32c", "single_shot_download": True} | options
         with self._explain(name):
             return RETRY(functools.partial(method, *arguments, **options, retry=None))()
 

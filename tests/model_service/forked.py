@@ -26,7 +26,7 @@ from typing import Any
 REPOSITORY = Path(__file__).parents[2]
 # those of the steps, and those that come with the first picture, the first table and the first object
 STEPS = ("model_service.plan", "model_service.sort", "model_service.storage.folder", "model_service.storage.gcs")
-IMPORTS = (*STEPS, "imagehash", "scipy.fftpack", "pandas", "pyarrow.dataset")
+IMPORTS = (*STEPS, "pandas", "pyarrow.dataset")
 PATIENCE = 120  # seconds after which a child that hangs is ended
 
 
