@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import menagerie_contract as contract
@@ -15,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from model_service.ledger import Batch, read_head
+from model_service.scratch import scratch
 from model_service.shards import BadShard, Sample, read_shard
 from model_service.storage import Store, name_in, open_store
 
@@ -132,8 +131,8 @@ def samples(models: str, uris: dict[str, str]) -> Iterator[Sample]:
     """
     store = open_store(models)
     for uri, expected in uris.items():
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / uri.rsplit("/", 1)[1]
+        with scratch("shard") as folder:
+            path = folder / uri.rsplit("/", 1)[1]
             store.download(name_in(store, uri), path)
             with path.open("rb") as stream:
                 if hashlib.file_digest(stream, "sha256").hexdigest() != expected:

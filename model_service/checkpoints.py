@@ -11,11 +11,9 @@ import json
 import logging
 import math
 import re
-import tempfile
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import menagerie_contract as contract
@@ -23,6 +21,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from model_service.scratch import scratch
 from model_service.storage import Blob, Exists, NotFound, name_in, open_store
 
 FORMAT = 1  # changes whenever an older checkpoint can no longer be gone on from
@@ -99,8 +98,8 @@ class Checkpoints:
         return [(int(match[1]), match[2], blob) for match, blob in found if match]
 
     def _open(self, digest: str, blob: Blob) -> Checkpoint:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "checkpoint"
+        with scratch("checkpoint") as folder:
+            path = folder / "checkpoint"
             self._store.download(blob.name, path)
             with path.open("rb") as stream:
                 if hashlib.file_digest(stream, "sha256").hexdigest() != digest:
@@ -120,8 +119,8 @@ class Checkpoints:
     def _write(self, number: int, tensors: dict[str, torch.Tensor], about: str) -> bool:
         """Whether it is whole. A failure does not end the training, which may yet need no checkpoint."""
         try:
-            with tempfile.TemporaryDirectory() as folder:
-                path = Path(folder) / "checkpoint"
+            with scratch("checkpoint") as folder:
+                path = folder / "checkpoint"
                 save_file(tensors, path, {_ABOUT: about})
                 with path.open("rb") as stream:
                     digest = hashlib.file_digest(stream, "sha256").hexdigest()

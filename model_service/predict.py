@@ -5,9 +5,7 @@ from __future__ import annotations
 import collections
 import io
 import itertools
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import menagerie_contract as contract
@@ -20,6 +18,7 @@ from model_service.errors import StepError
 from model_service.inference import Classifier
 from model_service.progress import progress
 from model_service.results import Outcome
+from model_service.scratch import scratch
 from model_service.shards import Sample
 from model_service.storage import Exists, locate
 
@@ -49,8 +48,8 @@ def predict(step: contract.Predict) -> Outcome:
     classifier = Classifier(step.models, step.model)
     shards = batches.digests(step.models, step.shards)
     counts: collections.Counter[str] = collections.Counter()
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "predictions.parquet"
+    with scratch("predict") as folder:
+        file = folder / "predictions.parquet"
         with pq.ParquetWriter(file, schema(classifier.classes, step.model, list(shards)), compression="zstd") as writer:
             told = progress(_rows(classifier, batches.samples(step.models, shards)), "predict")
             while chunk := list(itertools.islice(told, ROWS)):

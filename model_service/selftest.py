@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import sys
-import tempfile
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 
 from model_service import images, registry
 from model_service.errors import StepError
 from model_service.inference import Network
 from model_service.registry import BadModel
+from model_service.scratch import scratch
 from model_service.shards import BadShard, Sample, ShardWriter, read_shard
 
 FILE = "selftest.tar"
@@ -67,8 +66,8 @@ def choose(pictures: Iterable[Picture], watched: set[str], seed: int) -> list[st
 
 def build(network: Network, samples: Iterable[Sample]) -> bytes:
     """The file for a model: what it answers to these packed pictures, each with its `label`, on the website's path."""
-    with tempfile.TemporaryDirectory() as folder:
-        writer = ShardWriter(Path(folder), "selftest", limit=sys.maxsize)
+    with scratch("selftest") as folder:
+        writer = ShardWriter(folder, "selftest", limit=sys.maxsize)
         for sample in samples:
             view = images.view(images.decode(sample.jpeg, images.Limits()), network.size)
             answer = (round(p, DIGITS) for p in network.probabilities(view).tolist())
@@ -81,8 +80,8 @@ def build(network: Network, samples: Iterable[Sample]) -> bytes:
 
 def load(models: str, version: str) -> list[Question]:
     """The questions of a version, its hash checked. Raises BadModel, also for a model that carries none."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / FILE
+    with scratch("selftest") as folder:
+        path = folder / FILE
         path.write_bytes(registry.load(models, version, FILE))
         try:
             return [Question(s.jpeg, s.meta["label"], s.meta["probabilities"]) for s in read_shard(path)]

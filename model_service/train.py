@@ -11,7 +11,6 @@ import os
 import platform
 import shutil
 import subprocess
-import tempfile
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -24,6 +23,7 @@ from model_service.checkpoints import Checkpoints
 from model_service.errors import StepError
 from model_service.inference import Network
 from model_service.results import Outcome
+from model_service.scratch import scratch
 
 log = logging.getLogger(__name__)
 ARGUMENTS = ("run", "epochs", "image_size", "batch_size", "learning_rate", "weights", "validation", "seed")
@@ -31,8 +31,8 @@ LIBRARIES = ("torch", "torchvision", "fastai", "onnx", "openvino", "pillow", "nu
 
 
 def train(step: contract.Train) -> Outcome:
-    with tempfile.TemporaryDirectory() as folder:
-        data = dataset.load(step.models, step.image_size, Path(folder), lambda pictures: _questions(pictures, step))
+    with scratch("train") as folder:
+        data = dataset.load(step.models, step.image_size, folder, lambda pictures: _questions(pictures, step))
         kept = Checkpoints(step.models, step.run, _origin(step, data))
         found = kept.latest()
         learn, weights = learner.build(data, step, None if found is None else found.facts["weights"])

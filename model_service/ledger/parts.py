@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import heapq
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,6 +19,7 @@ import pyarrow.parquet as pq
 
 from model_service.errors import StepError
 from model_service.ledger.head import Head, Part
+from model_service.scratch import scratch
 from model_service.storage import Exists, Store, name_in
 
 ROWS = 4_096  # read and written at a time
@@ -53,13 +53,14 @@ class Parts:
 
     def __init__(self, models: str, store: Store) -> None:
         self._models, self._store = models, store
-        self._folder = tempfile.TemporaryDirectory(prefix="menagerie-ledger-")
+        self._scratch = scratch("ledger")
 
     def __enter__(self) -> Parts:
+        self._folder = self._scratch.__enter__()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._folder.cleanup()
+    def __exit__(self, *error: Any) -> None:
+        self._scratch.__exit__(*error)
 
     def entries(self, parts: Sequence[Part], columns: Sequence[str] = SCHEMA.names) -> Iterator[Entry]:
         """The rows of all these files in one order; columns that are not asked for are None."""
@@ -79,7 +80,7 @@ class Parts:
             tail.append(parts.pop())
             rows += tail[-1].rows
         merged = heapq.merge(self.entries(tail), sorted(entries, key=order), key=order)
-        path = Path(self._folder.name) / "joined"
+        path = self._folder / "joined"
         _write(path, merged)
         with path.open("rb") as stream:
             part = Part(hashlib.file_digest(stream, "sha256").hexdigest(), rows)
@@ -97,7 +98,7 @@ class Parts:
                 yield from map(Entry._make, zip(*fields, strict=True))
 
     def _path(self, part: Part) -> Path:
-        return Path(self._folder.name) / part.digest
+        return self._folder / part.digest
 
     def _fetched(self, part: Part) -> Path:
         path = self._path(part)

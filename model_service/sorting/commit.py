@@ -11,7 +11,6 @@ import collections
 import contextlib
 import hashlib
 import logging
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +20,7 @@ import menagerie_contract as contract
 from model_service import batches
 from model_service.errors import StepError
 from model_service.ledger import Batch, Entry, Parts, read_head, swap_head
+from model_service.scratch import scratch
 from model_service.shards import Sample, ShardWriter
 from model_service.sorting.history import look_up
 from model_service.sorting.item import Item, Row
@@ -91,9 +91,9 @@ def _entry(blob: Blob, row: Row) -> Entry:
 
 def _write(step: contract.Sort, index: int, rows: list[Row], items: list[Item], spool: Spool, models: Store) -> Batch:
     """Write shards and manifest under a name that their content gives, so that what is there already is the same."""
-    with tempfile.TemporaryDirectory(prefix="menagerie-shards-") as folder:
+    with scratch("shards") as folder:
         limit = int(step.shard_megabytes * 1e6)
-        writers = {split: ShardWriter(Path(folder), split, limit) for split in contract.SPLITS}
+        writers = {split: ShardWriter(folder, split, limit) for split in contract.SPLITS}
         for row, item in zip(rows, items, strict=True):
             if row["status"] == "packed" and item.number is not None:
                 meta = {name: row[name] for name in ("uri", "generation", "sha256", "label", "split")}

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
-import tempfile
 from collections.abc import Iterable, Iterator
-from pathlib import Path
 from typing import Any, BinaryIO
 
 from model_service.errors import StepError
+from model_service.scratch import scratch
 from model_service.storage import NotFound, Store
 
 _LONGEST_LINE = 1 << 20  # bytes
@@ -28,8 +27,8 @@ def read(source: Store, name: str, wanted: Iterable[str]) -> dict[str, list[str]
     if not name:
         raise StepError("the rule manifest needs a label manifest, and none is named", remedy=remedy)
     found: dict[str, list[str]] = {target: [] for target in wanted}
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "labels"
+    with scratch("labels") as folder:
+        path = folder / "labels"
         try:
             source.download(name, path)
         except NotFound as error:

@@ -24,6 +24,7 @@ OPERATIONS = {
     "GET /storage/v1/b/*": "buckets.get",
     "DELETE /storage/v1/b/*": "buckets.delete",
     "GET /storage/v1/b/*/iam/testPermissions": "buckets.testIamPermissions",
+    "GET /storage/v1/b/*/storageLayout": "buckets.getStorageLayout",
     "GET /storage/v1/b/*/o": "objects.list",
     "POST /upload/storage/v1/b/*/o": "objects.insert",
     "PUT /upload/storage/v1/b/*/o": "objects.chunk",
@@ -115,6 +116,12 @@ class Api:
         self._bucket(name)
         asked = [value for key, value in request.arguments if key == "permissions"]
         return in_json({"kind": "storage#testIamPermissionsResponse", "permissions": asked})
+
+    def buckets_getStorageLayout(self, request: Request, name: str) -> Answer:
+        """Which gcloud asks for before it copies. https://cloud.google.com/storage/docs/json_api/v1/buckets/getStorageLayout"""
+        self._bucket(name)
+        layout = {"kind": "storage#storageLayout", "bucket": name, "hierarchicalNamespace": {"enabled": False}}
+        return in_json(layout)
 
     def objects_list(self, request: Request, bucket: str) -> Answer:
         return in_json(page(self._bucket(bucket), request.query, self.url))

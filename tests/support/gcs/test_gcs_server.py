@@ -467,6 +467,8 @@ def test_buckets(api: Api) -> None:
     assert [bucket["name"] for bucket in api("GET", "/storage/v1/b?project=p").json()["items"]] == ["b", "new", "v"]
     assert api("GET", "/storage/v1/b/new").json() == made
     permissions = ["storage.objects.get", "storage.objects.list"]
+    layout = api("GET", "/storage/v1/b/new/storageLayout").json()
+    assert (layout["bucket"], layout["hierarchicalNamespace"]) == ("new", {"enabled": False})
     answer = api("GET", "/storage/v1/b/new/iam/testPermissions", params={"permissions": permissions})
     assert answer.json()["permissions"] == permissions
     api.put("x", bucket="new")
