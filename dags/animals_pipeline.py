@@ -39,6 +39,8 @@ ALL, TO_PREDICT, PREDICTED, MODELS = (
     settings().bucket(name) for name in ("animals_all", "animals_to_predict", "animals_predicted", "animals_models")
 )
 ARRIVING = ("label_manifest", "allow", "new_classes")  # the Params that plan and sort are both told
+LIMITS = ("max_megapixels", "max_megabytes", "min_side", "max_aspect")
+SORTING = ("label_rule", "label_pattern", "max_bad", *LIMITS)  # and those that sort alone is told
 RUN = "{{ run_id | run_name }}"
 CHAMPION = "{{ ti.xcom_pull(task_ids='champion') or '' }}"
 CANDIDATE = "{{ ti.xcom_pull(task_ids='train')['outputs']['version'] }}"
@@ -119,8 +121,7 @@ def animals_pipeline() -> None:
                 plan=uri,
                 source=ALL,
                 to_predict=TO_PREDICT,
-                label_rule=params["label_rule"],
-                max_bad=params["max_bad"],
+                **{name: params[name] for name in SORTING},
                 **{name: params[name] or "" for name in ARRIVING},
             ).argv()
             for uri in result["outputs"]["plans"]

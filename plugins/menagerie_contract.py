@@ -68,7 +68,9 @@ class Arriving(Batch):
 
     source: str = arg("URI of the bucket where pictures arrive, e.g. gs://animals_all")
     label_manifest: str = arg("name of a CSV or JSONL in the source that tells labels; see --label-rule", "")
-    allow: str = arg("the only labels that are taken, separated by commas; with --new-classes=hold: beside those known", "")
+    allow: str = arg(
+        "the only labels that are taken, separated by commas; with --new-classes=hold: beside those known", ""
+    )
     new_classes: Literal["accept", "hold", "refuse"] = arg(
         "labels never seen before: take them, copy them to _held/<label>/ until --allow names them (of a first run, that is "
         "all), or put them into quarantine",

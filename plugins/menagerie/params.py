@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import menagerie_contract as contract
 from airflow.providers.common.compat.sdk import Param
+
+LIMITS = "Limits of a picture"  # a section of the form
 
 PARAMS = {
     "epochs": Param(
@@ -21,6 +24,13 @@ PARAMS = {
         enum=["filename", "folder", "manifest"],
         title="Label rule",
         description="The true label is in the file's name, <label>_<n>.<ext>, is its folder's name, or is in a label manifest.",
+    ),
+    "label_pattern": Param(
+        contract.LABEL_PATTERN,
+        type="string",
+        title="Label pattern",
+        description="With the label rule filename: a regular expression with a group (?P<label>…), on the name without its "
+        "extension.",
     ),
     "label_manifest": Param(
         "",
@@ -87,6 +97,18 @@ PARAMS = {
         maximum=50_000,
         title="Pictures a range",
         description="More new pictures than this are sorted side by side: a task for each so many.",
+    ),
+    "max_megapixels": Param(
+        50, type="number", exclusiveMinimum=0, title="Megapixels", description="At most, in millions.", section=LIMITS
+    ),
+    "max_megabytes": Param(
+        50, type="number", exclusiveMinimum=0, title="Megabytes", description="At most, in millions.", section=LIMITS
+    ),
+    "min_side": Param(
+        32, type="integer", minimum=1, title="Shorter side", description="At least, in pixels.", section=LIMITS
+    ),
+    "max_aspect": Param(
+        20, type="number", minimum=1, title="Aspect", description="Longer to shorter side, at most.", section=LIMITS
     ),
 }
 

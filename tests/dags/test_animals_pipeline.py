@@ -168,6 +168,7 @@ def test_the_form_can_be_sent_as_it_stands(pipeline: Any) -> None:
         "epochs": 10,
         "image_size": 224,
         "label_rule": "filename",
+        "label_pattern": contract.LABEL_PATTERN,
         "label_manifest": "",
         "allow": "",
         "new_classes": "accept",
@@ -178,6 +179,10 @@ def test_the_form_can_be_sent_as_it_stands(pipeline: Any) -> None:
         "min_gain": 0.0,
         "max_bad": 0.2,
         "range_size": 50_000,
+        "max_megapixels": 50,
+        "max_megabytes": 50,
+        "min_side": 32,
+        "max_aspect": 20,
     }
 
 
@@ -332,10 +337,10 @@ def test_a_text_that_the_form_left_empty_is_empty(pipeline: Any) -> None:
 
 def test_sort_is_planned_a_command_line_for_each_range(pipeline: Any) -> None:
     plans = [contract.plan(MODELS, RUN, n, "c0ff") for n in range(3)]
-    assert sorts(pipeline, plans, label_rule="folder", max_bad=0.5) == [
-        contract.Sort(
-            **fields(f"sort-{n:05d}"), plan=uri, source=ALL, to_predict=TO_PREDICT, label_rule="folder", max_bad=0.5
-        )
+    asked = {"label_rule": "folder", "label_pattern": "(?P<label>x)", "max_bad": 0.5}
+    asked |= {"max_megapixels": 9.5, "max_megabytes": 8, "min_side": 7, "max_aspect": 6}
+    assert sorts(pipeline, plans, **asked) == [
+        contract.Sort(**fields(f"sort-{n:05d}"), plan=uri, source=ALL, to_predict=TO_PREDICT, **asked)
         for n, uri in enumerate(plans)
     ]
     assert sorts(pipeline, []) == []

@@ -74,26 +74,29 @@ def test_killed_anywhere_and_run_again_everything_is_as_if_it_had_not_been(
     assert fates == {"packed": 9, "duplicate": 2, "conflicting-label": 3, "held": 1, "not-an-image": 1}
     assert [batch.run for batch in read_head(buckets.models).batches] == ["r0", "r1"]
 
-    def killed(*kills: dict[str, Any]) -> int:
-        """How many of the kills struck, after all of which the end was the same."""
+    def killed(*kills: dict[str, Any]) -> tuple[int, float]:
+        """How many of the kills struck, after all of which the end was the same, and the seconds that the rest took."""
         restore(buckets, before)
         shutil.rmtree(results)
         results.mkdir()
         codes = [code for kill in kills for code in sort("r1", **kill).codes]
         assert set(codes) <= {-9, 0}
-        assert sort("r1").codes == sort("r2").codes == [0], kills
+        rest = sort("r1")
+        assert rest.codes == sort("r2").codes == [0], kills
         assert snapshot(buckets) == expected, kills
-        return codes.count(-9)
+        return codes.count(-9), rest.seconds
 
     (points,) = whole.points
     stretches = min(many(3, points), points)
     for n in range(stretches):
         point = drawn.randint(n * points // stretches + 1, (n + 1) * points // stretches)
-        assert killed({"point": point}) == 1
+        assert killed({"point": point})[0] == 1
     moments = cases = again = 0
+    seconds = whole.seconds
     while moments < many(3, 100) and cases < many(9, 300):
         more = [{"point": drawn.randint(1, points)} for _ in range(drawn.randint(0, 2))]
-        struck = killed({"delay": drawn.uniform(0.001, whole.seconds)}, *more)
+        struck, rest = killed({"delay": drawn.uniform(0.001, seconds)}, *more)
+        seconds = rest if struck else 0.9 * seconds  # the machine is not always as fast
         cases, moments, again = cases + 1, moments + (struck > 0), again + max(struck - 1, 0)
     assert moments >= many(3, 100) / 2
     print(f"killed at {stretches} of {points} points, {moments} times at any moment and {again} times again")
