@@ -15,7 +15,7 @@ import requests
 from google.api_core import exceptions as api
 from google.auth.exceptions import RefreshError, TransportError
 
-from model_service.storage import Conflict, Exists, NotFound, Store, StoreError, gcs, open_store
+from model_service.storage import Conflict, Exists, NotFound, Store, StoreError, client, gcs, open_store
 from model_service.storage.retries import RETRY, SEND_AGAIN, passes
 from tests.model_service.cloud import leads_to
 from tests.support.gcs import Fault, GcsServer
@@ -364,3 +364,21 @@ class TestWaits:
     )
     def test_are_for_what_may_pass(self, error: Exception, again: bool) -> None:
         assert passes(error) == again
+
+
+def test_proxies_and_certificates_are_those_of_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Although they are read only once."""
+    bundle = tmp_path / "certificates.pem"
+    bundle.touch()
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", "https://storage.example")
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+
+    def made() -> Any:
+        return client._make.__wrapped__(None)._http
+
+    assert (made().proxies["https"], made().verify) == ("http://proxy.example:3128", str(bundle))
+    monkeypatch.setenv("NO_PROXY", "storage.example")
+    assert "https" not in made().proxies
