@@ -66,6 +66,10 @@ class BadImage(Exception):
         super().__init__(" ".join(line.split()))
         self.reason = reason
 
+    def __reduce__(self) -> tuple[type[BadImage], tuple[str, str]]:
+        """So that it can be raised in another process."""
+        return BadImage, (self.reason, str(self))
+
 
 @dataclass(frozen=True)
 class Limits:

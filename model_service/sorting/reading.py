@@ -18,6 +18,7 @@ from model_service import images
 from model_service.images import BadImage, Limits
 from model_service.sorting import copies, quarantine
 from model_service.sorting.admission import Admission
+from model_service.sorting.decoding import Decoder
 from model_service.sorting.labels import Rule, normalise
 from model_service.storage import Blob, NotFound, Store, StoreError
 
@@ -76,22 +77,24 @@ class Reader:
         """In their order, some ahead of who asks, so that memory is flat."""
         pending: collections.deque[Future[Picture]] = collections.deque()
         pool = ThreadPoolExecutor(self._threads, "sort")
+        decoder = Decoder(self._limits, len(blobs))
         try:
             for blob in blobs:
-                pending.append(pool.submit(self._take, blob))
+                pending.append(pool.submit(self._take, blob, decoder))
                 if len(pending) >= 4 * self._threads:
                     yield pending.popleft().result()
             while pending:
                 yield pending.popleft().result()
         finally:
             pool.shutdown(cancel_futures=True)
+            decoder.close()
 
-    def _take(self, blob: Blob) -> Picture:
+    def _take(self, blob: Blob, decoder: Decoder) -> Picture:
         """One object. What storage will not give or take now is left for the next run, and the others go on."""
         row: dict[str, Any] = {"uri": f"{self._uri}/{blob.name}", "generation": blob.generation, "size": blob.size}
         jpeg = None
         try:
-            jpeg = self._read(blob, row)
+            jpeg = self._read(blob, row, decoder)
         except BadImage as bad:
             row |= {"status": "quarantined", "reason": bad.reason, "text": str(bad)}
         except NotFound:
@@ -111,7 +114,7 @@ class Reader:
         if row["status"] == "held":
             quarantine.hold(self._source, blob, row["label"])
 
-    def _read(self, blob: Blob, row: dict[str, Any]) -> bytes | None:
+    def _read(self, blob: Blob, row: dict[str, Any], decoder: Decoder) -> bytes | None:
         """Fill the row; returns the packed JPEG, or None if the picture is held. Raises BadImage, StoreError."""
         if blob.size > self._limits.max_bytes:
             raise BadImage("too-large", f"{blob.size:,} bytes, allowed are {self._limits.max_bytes:,}")
@@ -127,12 +130,11 @@ class Reader:
                 row |= {"status": "held", "text": f"{label} is not allowed yet"}
                 return None
         with self._budget.take(images.memory(image)):
-            picture = images.finish(image, images.PACKED_SIDE)
-        row |= {"status": "packed", "key": row["sha256"][:20], "width": picture.width, "height": picture.height}
-        row["phash"] = images.perceptual_hash(picture)
-        jpeg = images.pack(picture)
+            decoded = decoder.decode(data)
+        row |= {"status": "packed", "key": row["sha256"][:20]}
+        row |= {"width": decoded.width, "height": decoded.height, "phash": decoded.phash}
         row["copy"] = copies.copy(self._source, blob, self._to_predict, label, data, row["sha256"])
-        return jpeg
+        return decoded.jpeg
 
     def _label(self, name: str) -> tuple[str, str]:
         """The label as it is written, and normalised. Raises BadImage."""
