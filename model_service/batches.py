@@ -37,11 +37,12 @@ MANIFEST = pa.schema(
         ("height", pa.int32()),
         # packed, duplicate, quarantined, held (until its label is allowed) or left (for the next run: storage did not give it)
         ("status", pa.string()),
-        ("reason", pa.string()),  # of a quarantine: a key of images.REASONS
+        ("reason", pa.string()),  # of a quarantine: a key of images.REASONS; or RELABELLED, of one packed once more
         ("text", pa.string()),
         ("copy", pa.string()),  # name of the copy for people, in animals_to_predict
     ]
 )
+RELABELLED = "relabelled"
 _SHA256 = b"sha256:"  # prefix of the shards' hashes in the manifest's schema metadata
 
 
@@ -86,27 +87,34 @@ def _manifest(store: Store, models: str, batch: Batch) -> pa.Table:
     data = store.read(name_in(store, uri))
     if hashlib.sha256(data).hexdigest() != batch.manifest:
         raise BadShard(f"{uri} is not the manifest that was committed: its sha256 differs")
-    return pq.read_table(io.BytesIO(data))
+    return pq.read_table(io.BytesIO(data), use_threads=False)  # its threads may abort a process that ends soon
 
 
 def retracted(models: str) -> dict[str, set[str]]:
-    """Batch → keys of the pictures it packed that a later batch met under another label: nobody knows which is true, so
-    they neither train nor judge, until the same label comes again after the other one was removed.
+    """Batch → keys of the pictures it packed that neither train nor judge any more: a later batch met them under another
+    label (until the same label comes again after the other one was removed), or packed them under another one.
     """
     store = open_store(models)
     head = read_head(models, store)
     found: dict[str, set[str]] = {}
-    doubted, confirmed = set[str](), set[str]()
+    doubted, confirmed, replaced = set[str](), set[str](), set[str]()
     for batch in reversed(head.batches if any(batch.contested for batch in head.batches) else ()):
         table = _manifest(store, models, batch).select(["key", "status", "reason"])
-        keys = {status: set[str]() for status in ("packed", "duplicate", "conflicting-label")}
-        for row in table.filter(pc.is_valid(table["key"])).to_pylist():
-            keys.get(row["reason"] or row["status"], set()).add(row["key"])
-        if here := keys["packed"] & doubted:
+        rows = table.filter(pc.is_valid(table["key"])).to_pylist()
+        packed = {row["key"] for row in rows if row["status"] == "packed"}
+        if here := packed & (doubted | replaced):
             found[batch.name] = here
-        confirmed |= keys["duplicate"]
-        doubted |= keys["conflicting-label"] - confirmed
+        replaced |= {row["key"] for row in rows if row["reason"] == RELABELLED}
+        confirmed |= {row["key"] for row in rows if row["status"] == "duplicate"}
+        doubted |= {row["key"] for row in rows if row["reason"] == "conflicting-label"} - confirmed
     return found
+
+
+def sure(models: str, uris: dict[str, str], retracted: dict[str, set[str]]) -> Iterator[Sample]:
+    """The pictures of shards (URI → sha256), as `samples` gives them, without those that are retracted."""
+    for uri, digest in uris.items():
+        doubtful = retracted.get(contract.batch_of(uri), set())
+        yield from (sample for sample in samples(models, {uri: digest}) if sample.key not in doubtful)
 
 
 def shards(models: str, batch: str, split: str) -> dict[str, str]:

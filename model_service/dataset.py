@@ -59,11 +59,12 @@ def load(
     shards: dict[str, str] = {}
     pictures: list[Picture] = []
     left_out: list[str] = []
-    doubted = set[str]().union(*batches.retracted(models).values())
+    retracted = batches.retracted(models)
     for batch, manifest in batches.manifests(models):
         shards |= batches.shards_in(models, batch, manifest, "train")
         table = manifest.select(["key", "label", "split", "status", "width", "height"])
         rows = [row for row in table.to_pylist() if row["status"] == "packed" and row["split"] == "train"]
+        doubted = retracted.get(batch, set())
         left_out += (row["key"] for row in rows if row["key"] in doubted)
         pictures += (
             Picture(row["key"], row["label"], min(row["width"], row["height"]))
@@ -79,9 +80,8 @@ def load(
     cache = folder / "views.uint8"
     labels: list[str] = []
     keys: list[str] = []
-    sure = (sample for sample in batches.samples(models, shards) if sample.key not in doubted)
     with cache.open("wb") as out:
-        for sample in progress(sure, "decode", len(pictures)):
+        for sample in progress(batches.sure(models, shards, retracted), "decode", len(pictures)):
             out.write(images.view(images.unpack(sample.jpeg, side), side).tobytes())
             labels.append(sample.meta["label"])
             keys.append(sample.key)

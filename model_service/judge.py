@@ -85,8 +85,7 @@ def _score(step: contract.Judge) -> Score:
     holdout: dict[str, str] = {}
     for batch, manifest in batches.manifests(step.models):
         holdout |= batches.shards_in(step.models, batch, manifest, "holdout")
-    doubted = set[str]().union(*batches.retracted(step.models).values())
-    sure = (sample for sample in batches.samples(step.models, holdout) if sample.key not in doubted)
+    sure = batches.sure(step.models, holdout, batches.retracted(step.models))
     right: list[tuple[bool, bool]] = []
     samples = progress(sure, "judge")
     while chunk := list(itertools.islice(samples, CHUNK)):

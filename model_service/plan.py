@@ -7,7 +7,7 @@ import time
 
 import menagerie_contract as contract
 
-from model_service.ledger import Parts, read_head
+from model_service.ledger import Parts
 from model_service.prices import dollars
 from model_service.progress import progress
 from model_service.results import Outcome
@@ -21,7 +21,7 @@ def plan(step: contract.Plan) -> Outcome:
     source, models = (Metered(open_store(uri), meter) for uri in (step.source, step.models))
     for store in (source, models):
         store.check()
-    head = read_head(step.models, models)
+    head = planning.begin(step, models)
     with Parts(step.models, models) as parts:
         listing, objects = planning.new_objects(step, source, head, parts)
         new = progress(objects, "new")

@@ -29,12 +29,13 @@ def sort(step: contract.Sort) -> Outcome:
     )
     for store in (source, to_predict, models):
         store.check()
-    head = read_head(step.models, models)
+    head = planning.begin(step, models)
     rows: list[Row] = []
+    read = 0
     with Parts(step.models, models) as parts, Spool() as spool:
-        plan = step.plan or planning.first(step, source, models, parts, head, FIRST)
+        plan, more = (step.plan, False) if step.plan else planning.first(step, source, models, parts, head, FIRST)
         if plan is None:
-            nothing = accounts.counts([], step, head, 0) | accounts.costs(meter, begun)
+            nothing = accounts.counts([], step, head, 0) | accounts.costs(meter, begun, 0)
             return Outcome(nothing, {"batch": None, "shards": []}, f"nothing new in {step.source}")
         index, _ = contract.plan_parts(plan)
         if not head.of_range(step.run, index):  # else an attempt that was killed before its result has committed it
@@ -45,6 +46,7 @@ def sort(step: contract.Sort) -> Outcome:
                 written = label_manifest.read(source, step.label_manifest, {blob.name for blob in blobs})
             reader = Reader(step, source, to_predict, planning.admission(step, head), written)
             items = _read(step, reader, blobs, spool)
+            read = len(items)
             settlement = Settlement(step, reader, source, to_predict, head, len(items))
             rows = commit(step, index, items, spool, models, parts, settlement)
     head = read_head(step.models, models)
@@ -56,8 +58,9 @@ def sort(step: contract.Sort) -> Outcome:
     )
     counts = accounts.counts(rows, step, head, index)
     message = f"{counts['new']} new: {counts['packed']} packed, {sum(counts['quarantined'].values())} quarantined"
+    message += "; there is more: sort again under another run name" if more else ""
     outputs = {"batch": batch.name if batch else None, "shards": shards}
-    return Outcome(counts | accounts.costs(meter, begun), outputs, message)
+    return Outcome(counts | accounts.costs(meter, begun, read), outputs, message)
 
 
 def _read(step: contract.Sort, reader: Reader, blobs: list[Blob], spool: Spool) -> list[Item]:

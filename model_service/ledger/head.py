@@ -19,8 +19,8 @@ from model_service.storage import Conflict, Exists, Store, name_in, open_store, 
 
 @dataclass(frozen=True)
 class Batch:
-    """A committed batch: its name, its run, the sha256 of its manifest, how many pictures it packed and how many it did not
-    because of conflicting labels, and those packed of each class.
+    """A committed batch: its name, its run, the sha256 of its manifest, how many pictures it packed, how many of its rows say
+    something of pictures packed before (see batches.retracted), and those packed of each class.
     """
 
     name: str

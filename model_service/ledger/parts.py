@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from model_service.errors import StepError
 from model_service.ledger.head import Head, Part
 from model_service.scratch import scratch
-from model_service.storage import Exists, Store, name_in
+from model_service.storage import Exists, NotFound, Store, name_in
 
 ROWS = 4_096  # read and written at a time
 _TIMES = 4  # a file joins the next one when it has at most so many times the rows
@@ -104,7 +104,14 @@ class Parts:
         path = self._path(part)
         if not path.exists():
             uri, whole = contract.ledger(self._models, part.digest), path.with_suffix(".part")
-            self._store.download(name_in(self._store, uri), whole)
+            try:
+                self._store.download(name_in(self._store, uri), whole)
+            except NotFound as error:
+                raise StepError(
+                    f"{uri}, a part of the ledger, is gone",
+                    remedy="restore it from the bucket's soft-deleted or earlier versions: without it nobody knows what "
+                    "has been sorted",
+                ) from error
             with whole.open("rb") as stream:
                 if hashlib.file_digest(stream, "sha256").hexdigest() != part.digest:
                     raise StepError(f"{uri} is damaged: its sha256 differs", remedy="restore an earlier version of it")

@@ -49,13 +49,17 @@ def counts(rows: Sequence[Row], step: contract.Sort, head: Head, index: int) -> 
     }
 
 
-def costs(meter: Meter, begun: float) -> dict[str, Any]:
-    """What this attempt asked of the stores, since `begun` (time.monotonic()), and about what that costs."""
+def costs(meter: Meter, begun: float, objects: int) -> dict[str, Any]:
+    """What this attempt, which read so many objects, asked of the stores since `begun` (time.monotonic()), and about what
+    that costs.
+    """
     spent, seconds = meter.counts(), time.monotonic() - begun
-    return {name: spent[name] for name in ("read", "copied", "bytes_in", "bytes_out", "class_a", "class_b")} | {
+    asked = {name: spent[name] for name in ("listed", "copied", "bytes_in", "bytes_out", "class_a", "class_b")}
+    return asked | {
+        "read": objects,
         "usd": dollars(spent["class_a"], spent["class_b"]),
         "seconds": round(seconds, 3),
-        "per_second": round(spent["copied"] / seconds, 1),
+        "per_second": round(objects / seconds, 1),
     }
 
 
@@ -71,6 +75,13 @@ def too_many(step: contract.Sort, rows: Sequence[Row], total: int) -> StepError:
     left = sum(row["status"] == "left" for row in rows)
     reasons |= {"not readable now (see the log)": left} if left else {}
     table = ", ".join(f"{n} {reason}" for reason, n in reasons.items())
+    if left * 2 > bad:  # storage is out of order, not the pictures
+        last = next(row["text"] for row in reversed(rows) if row["status"] == "left")
+        return StepError(
+            f"storage did not give or take {left} of {len(rows)} pictures (of {total}); the last: {last}",
+            remedy="see to that storage, and run again: nothing was committed, and nothing is lost",
+            retry=True,
+        )
     return StepError(
         f"{bad} of {total} new pictures cannot be used ({bad / total:.0%}, allowed are {step.max_bad:.0%}): {table}",
         remedy=f"look at {step.source}/{contract.QUARANTINE}/, remove or mend the originals and start a new run, "

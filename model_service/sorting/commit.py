@@ -24,6 +24,7 @@ from model_service.scratch import scratch
 from model_service.shards import Sample, ShardWriter
 from model_service.sorting.history import look_up
 from model_service.sorting.item import Item, Row
+from model_service.sorting.labels import held_label
 from model_service.sorting.resolve import resolve
 from model_service.sorting.settlement import Settlement
 from model_service.sorting.spool import Spool
@@ -67,7 +68,7 @@ def commit(
             for name in lost:
                 _discard(step, models, name)
             raise
-        entries = [_entry(item.blob, row) for item, row in zip(items, rows, strict=True) if row["status"] != "left"]
+        entries = [_entry(item.blob, row) for item, row in zip(items, rows, strict=True) if _is_final(item, row)]
         if done or not entries:
             return rows
         batch = _write(step, index, rows, items, spool, models)
@@ -81,6 +82,11 @@ def commit(
         for name in lost.keys() - {batch.name}:
             _discard(step, models, name)
         return rows
+
+
+def _is_final(item: Item, row: Row) -> bool:
+    """Whether this object need not be looked at again. What waits in `_held/` already waits on."""
+    return row["status"] != "left" and not (row["status"] == "held" and held_label(item.blob.name))
 
 
 def _entry(blob: Blob, row: Row) -> Entry:
@@ -112,7 +118,7 @@ def _write(step: contract.Sort, index: int, rows: list[Row], items: list[Item], 
             list(pool.map(lambda path: _put(models, f"{place}/{path.name}", path), paths))
         _put(models, contract.manifest(step.models, name), data)
     classes = collections.Counter(row["label"] for row in rows if row["status"] == "packed")
-    contested = sum(row.get("reason") == "conflicting-label" for row in rows)
+    contested = sum(row.get("reason") in ("conflicting-label", batches.RELABELLED) for row in rows)
     return Batch(name, step.run, digest, classes.total(), contested, dict(sorted(classes.items())))
 
 

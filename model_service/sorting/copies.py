@@ -16,16 +16,17 @@ def crc32c(data: bytes) -> str:
     return base64.b64encode(google_crc32c.value(data).to_bytes(4, "big")).decode()
 
 
-def copy(source: Store, blob: Blob, to: Store, label: str, data: bytes, digest: str) -> str:
-    """Copy an object, whose content is `data` with that sha256, under its label; returns the copy's name. Safe to repeat.
+def copy(source: Store, blob: Blob, to: Store, label: str, data: bytes, digest: str) -> tuple[str, bool]:
+    """Copy an object, whose content is `data` with that sha256, under its label; returns the copy's name, and whether it was
+    made now. Safe to repeat.
 
     Where another content has the name, the copy's name has the whole hash. Raises NotFound when the object is gone or has
     changed, StoreError when that name is taken, too.
     """
     for digits in (10, 64):
         name = copy_name(blob.name, label, digest, digits)
-        if _stands(source, blob, to, name, data):
-            return name
+        if (made := _make(source, blob, to, name, data)) is not None:
+            return name, made
     raise StoreError(f"{to.uri}/{name} is taken by another content", remedy="Remove it: its name is that of a copy.")
 
 
@@ -41,8 +42,8 @@ def restore(source: Store, blob: Blob, to: Store, name: str) -> None:
         to.copy_if_absent(source, blob.name, blob.generation, name)
 
 
-def _stands(source: Store, blob: Blob, to: Store, name: str, data: bytes) -> bool:
-    """Copy, or find the copy there; False when another content has the name."""
+def _make(source: Store, blob: Blob, to: Store, name: str, data: bytes) -> bool | None:
+    """Copy (True), or find the copy there (False); None when another content has the name."""
     for _ in range(10):
         try:
             to.copy_if_absent(source, blob.name, blob.generation, name)
@@ -50,8 +51,9 @@ def _stands(source: Store, blob: Blob, to: Store, name: str, data: bytes) -> boo
             with contextlib.suppress(NotFound):  # another sort may withdraw it just now
                 there = to.stat(name)
                 if there.size != len(data):
-                    return False
-                return there.crc32c == crc32c(data) if there.crc32c else to.read(name) == data
+                    return None
+                same = there.crc32c == crc32c(data) if there.crc32c else to.read(name) == data
+                return False if same else None
         else:
             return True
     raise StoreError(f"{to.uri}/{name} comes and goes", retry=True)

@@ -15,13 +15,13 @@ from model_service.sorting.item import Row
 
 @dataclass(frozen=True)
 class History:
-    """`taken`: objects (name, generation) that are in the ledger; `packed`: key → (label, split) of contents packed before;
-    `claims`: key → labels of objects with that content that were not packed; `near`: perceptual hash → splits of the
-    near-duplicates packed before.
+    """`taken`: objects (name, generation) that are in the ledger; `packed`: key → labels under which a content was packed;
+    `claims`: key → the objects that had the content, and their labels; `near`: perceptual hash → splits of the near-duplicates
+    packed before.
     """
 
     taken: set[tuple[str, int]] = field(default_factory=set)
-    packed: dict[str, tuple[str, str]] = field(default_factory=dict)
+    packed: dict[str, set[str]] = field(default_factory=dict)
     claims: dict[str, dict[tuple[str, int], str]] = field(default_factory=dict)
     near: dict[int, set[str]] = field(default_factory=dict)
 
@@ -36,15 +36,13 @@ def look_up(names: Sequence[str], rows: Iterable[Row], tables: Iterable[pa.Recor
     for table in tables:
         same = table.filter(pc.is_in(table["name"], value_set=ours))
         found.taken.update(zip(same["name"].to_pylist(), same["generation"].to_pylist(), strict=True))
-        packed = table.filter(pc.is_valid(table["split"]))
-        again = packed.filter(pc.is_in(packed["key"], value_set=keys)).select(["key", "label", "split"])
-        found.packed.update(
-            {key: (label, split) for key, label, split in zip(*again.to_pydict().values(), strict=True)}
-        )
-        others = table.filter(pc.and_(pc.is_null(table["split"]), pc.is_in(table["key"], value_set=keys)))
-        for row in others.filter(pc.is_valid(others["label"])).to_pylist():
+        for row in table.filter(
+            pc.and_(pc.is_in(table["key"], value_set=keys), pc.is_valid(table["label"]))
+        ).to_pylist():
             found.claims.setdefault(row["key"], {})[row["name"], row["generation"]] = row["label"]
-        looks = packed.filter(pc.is_valid(packed["phash"]))
+            if row["split"]:
+                found.packed.setdefault(row["key"], set()).add(row["label"])
+        looks = table.filter(pc.and_(pc.is_valid(table["split"]), pc.is_valid(table["phash"])))
         ours_near, theirs = near.pairs(hashes, looks["phash"].to_numpy(zero_copy_only=False))
         splits = looks["split"].take(pa.array(theirs)).to_pylist()
         for phash, split in zip(hashes[ours_near].tolist(), splits, strict=True):

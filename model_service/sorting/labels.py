@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+import time
 import unicodedata
 from pathlib import PurePosixPath
 
 import menagerie_contract as contract
+import regex
 
 from model_service.errors import StepError
 
+SECONDS = 1.0  # of CPU, that a pattern may take for a name
+_REMEDY = f"mend --label-pattern (the DAG's Param label_pattern); the default is {contract.LABEL_PATTERN}"
 _LETTER = re.compile(r"[^\W\d_]")
 _JOINERS = "\u200c\u200d"  # unseen, but they make other words in Persian and in Indic scripts
 _LONGEST_LABEL = 250  # bytes: it becomes a folder's name
@@ -28,25 +32,46 @@ class Rule:
         self._pattern = _compiled(pattern) if kind == "filename" else None
 
     def raw_label(self, name: str) -> str | None:
-        """The label as the name has it; None when it tells none. What was held tells it by its folder in `_held/`."""
+        """The label as the name has it; None when it tells none. What was held tells it by its folder in `_held/`.
+
+        Raises StepError if the pattern takes too long.
+        """
         if (held := held_label(name)) is not None:
             return held
         path = PurePosixPath(name)
         if self.kind == "folder":
             return path.parent.name or None
-        match = self._pattern.search(path.stem) if self._pattern else None
+        match = _searched(self._pattern, path.stem) if self._pattern else None
         return match["label"] if match else None
 
 
-def _compiled(pattern: str) -> re.Pattern[str]:
-    remedy = f"mend --label-pattern (the DAG's Param label_pattern); the default is {contract.LABEL_PATTERN}"
+def _compiled(pattern: str) -> regex.Pattern[str]:
     try:
-        compiled = re.compile(pattern)
-    except re.error as error:
-        raise StepError(f"{pattern!r} is no regular expression: {error}", remedy=remedy) from error
+        compiled = regex.compile(pattern)
+    except (regex.error, RecursionError) as error:
+        raise StepError(f"{pattern!r} is no regular expression: {error}", remedy=_REMEDY) from error
     if "label" not in compiled.groupindex:
-        raise StepError(f"{pattern!r} has no group (?P<label>…), so it tells no label", remedy=remedy)
+        raise StepError(f"{pattern!r} has no group (?P<label>…), so it tells no label", remedy=_REMEDY)
     return compiled
+
+
+def _searched(pattern: regex.Pattern[str], stem: str) -> regex.Match[str] | None:
+    """A search that ends: `re` would try some patterns, like (a|aa)+$, for years, and hold the interpreter's lock meanwhile.
+
+    The time limit counts the CPU time of all threads together, so whoever ran into it is asked for its own.
+    """
+    begun = time.thread_time()
+    while True:
+        try:
+            return pattern.search(stem, timeout=SECONDS, concurrent=True)
+        except TimeoutError as error:
+            if time.thread_time() - begun < 0.9 * SECONDS:
+                continue
+            raise StepError(
+                f"the label pattern {pattern.pattern!r} takes too long: it was not done with the name {stem!r} after "
+                f"{SECONDS:g} s",
+                remedy=f"leave nothing in it that can match a text in many ways, as (a+)+ does; {_REMEDY}",
+            ) from error
 
 
 def held_label(name: str) -> str | None:

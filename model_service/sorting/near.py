@@ -57,6 +57,11 @@ def clusters(hashes: Hashes) -> Indices:
     return np.array([firsts.setdefault(one, i) for i, one in enumerate(roots.tolist())], np.int64)
 
 
+def largest(clusters: Indices) -> int:
+    """How many the largest cluster has; 0 of none. A film's frames can all be one, though its ends look nothing alike."""
+    return int(np.unique(clusters, return_counts=True)[1].max(initial=0))
+
+
 def _slices(counts: Indices) -> Iterator[slice]:
     """Consecutive slices whose counts add up to about _AT_ONCE."""
     edges = np.searchsorted(np.cumsum(counts), np.arange(_AT_ONCE, counts.sum() + _AT_ONCE, _AT_ONCE))

@@ -13,12 +13,23 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from model_service.errors import StepError
-from model_service.ledger import Head, Parts, unsorted
+from model_service.ledger import Head, Parts, read_head, unsorted
 from model_service.sorting.admission import Admission
 from model_service.sorting.arrivals import Arrivals
-from model_service.storage import Blob, Exists, Store, name_in
+from model_service.storage import Blob, Exists, NotFound, Store, name_in
 
 _SCHEMA = pa.schema([("name", pa.string()), ("generation", pa.int64()), ("size", pa.int64())])
+
+
+def begin(step: contract.Arriving, models: Store) -> Head:
+    """The ledger's head. Raises StepError when it is gone although something was sorted before."""
+    head = read_head(step.models, models)
+    if head.generation == 0 and _is_there(models, name_in(models, contract.champion(step.models))):
+        raise StepError(
+            f"{contract.ledger_head(step.models)} is gone, though there is a model: everything would be sorted again",
+            remedy="restore it (buckets keep earlier versions), or remove the models to begin anew",
+        )
+    return head
 
 
 def admission(step: contract.Arriving, head: Head) -> Admission:
@@ -60,21 +71,36 @@ def write(step: contract.Arriving, models: Store, index: int, blobs: Iterable[Bl
 
 
 def read(models: Store, uri: str) -> list[Blob]:
-    data = models.read(name_in(models, uri))
+    try:
+        data = models.read(name_in(models, uri))
+    except NotFound as error:
+        raise StepError(f"{uri}, the plan of this range, is gone", remedy="start a new run: it plans anew") from error
     if contract.plan_parts(uri)[1] != hashlib.sha256(data).hexdigest()[:12]:
         raise StepError(f"{uri} is damaged: its sha256 differs", remedy="start a new run: it plans anew")
-    columns = pq.read_table(io.BytesIO(data)).to_pydict()
+    columns = pq.read_table(io.BytesIO(data), use_threads=False).to_pydict()
     return list(itertools.starmap(Blob, zip(columns["name"], columns["size"], columns["generation"], strict=True)))
 
 
-def first(step: contract.Sort, source: Store, models: Store, parts: Parts, head: Head, size: int) -> str | None:
-    """The first range's plan, for who sorts without having planned: an earlier attempt's, or a new one of now."""
+def first(
+    step: contract.Sort, source: Store, models: Store, parts: Parts, head: Head, size: int
+) -> tuple[str | None, bool]:
+    """The first range's plan, for who sorts without having planned, and whether there is more than that range holds: an
+    earlier attempt's plan, or a new one of now; None when nothing is new.
+    """
     folder = contract.plan(step.models, step.run, 0, "").removesuffix(".parquet")
     for blob in models.list(name_in(models, folder)):
-        return f"{models.uri}/{blob.name}"
+        return f"{models.uri}/{blob.name}", False
     listing, new = new_objects(step, source, head, parts)
-    blobs = next(ranges(new, size), None)
-    if blobs is None:
+    blobs = list(itertools.islice(new, size))
+    if not blobs:
         refuse_empty(step, listing)
-        return None
-    return write(step, models, 0, blobs)
+        return None, False
+    return write(step, models, 0, blobs), next(new, None) is not None
+
+
+def _is_there(store: Store, name: str) -> bool:
+    try:
+        store.stat(name)
+    except NotFound:
+        return False
+    return True

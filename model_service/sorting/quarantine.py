@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator
 
 import menagerie_contract as contract
@@ -38,6 +39,22 @@ def hold(source: Store, blob: Blob, label: str) -> None:
     """Copy an object to `_held/<label>/<name>`, until the label is allowed. Safe to repeat."""
     if normalise(held_label(blob.name) or "") != label:  # else it is there
         _first_free(source, _names(f"{contract.HELD}/{label}", blob), lambda name: _copy(source, blob, name))
+
+
+def expect_original(source: Store, held: Blob, data: bytes) -> None:
+    """Raise NotFound unless what was held, and has that content, still is what people have there under its own name."""
+    name = held.name.split("/", 2)[2]
+    generation, _, rest = name.partition("/")
+    if re.fullmatch("[0-9a-f]{64}", name.rsplit("/", 1)[-1]):
+        return  # the name was too long to be kept
+    try:
+        live = source.stat(name)
+    except NotFound:
+        if generation.isdigit() and source.stat(rest).generation == int(generation):
+            return
+        raise
+    if live.size != len(data) or source.read(name, live.generation) != data:
+        raise NotFound(f"{source.uri}/{name} is another picture now")
 
 
 def _names(folder: str, blob: Blob) -> Iterator[str]:

@@ -19,7 +19,7 @@ from model_service.images import BadImage, Limits
 from model_service.sorting import copies, quarantine
 from model_service.sorting.admission import Admission
 from model_service.sorting.decoding import Decoder
-from model_service.sorting.labels import Rule, normalise
+from model_service.sorting.labels import Rule, held_label, normalise
 from model_service.storage import Blob, NotFound, Store, StoreError
 
 MEMORY = 1 << 30  # bytes that all threads together may decode in
@@ -119,6 +119,8 @@ class Reader:
         if blob.size > self._limits.max_bytes:
             raise BadImage("too-large", f"{blob.size:,} bytes, allowed are {self._limits.max_bytes:,}")
         data = self._source.read(blob.name, blob.generation)
+        if held_label(blob.name) is not None:
+            quarantine.expect_original(self._source, blob, data)
         row |= {"size": len(data), "sha256": hashlib.sha256(data).hexdigest(), "crc32c": copies.crc32c(data)}
         image = images.open_image(data, self._limits)
         raw, label = self._label(blob.name)
@@ -133,7 +135,7 @@ class Reader:
             decoded = decoder.decode(data)
         row |= {"status": "packed", "key": row["sha256"][:20]}
         row |= {"width": decoded.width, "height": decoded.height, "phash": decoded.phash}
-        row["copy"] = copies.copy(self._source, blob, self._to_predict, label, data, row["sha256"])
+        row["copy"], row["made"] = copies.copy(self._source, blob, self._to_predict, label, data, row["sha256"])
         return decoded.jpeg
 
     def _label(self, name: str) -> tuple[str, str]:

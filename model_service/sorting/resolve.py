@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from model_service.batches import RELABELLED
 from model_service.sorting import near
 from model_service.sorting.history import History
 from model_service.sorting.item import Row
@@ -25,23 +26,27 @@ def resolve(rows: Sequence[Row], history: History, holdout: float) -> list[Row]:
         if row["status"] == "packed":
             groups[row["key"]].append(row)
     for key, group in groups.items():
-        _decide_content(group, history.packed.get(key), set(history.claims.get(key, {}).values()))
+        _decide_content(group, history.packed.get(key, set()), set(history.claims.get(key, {}).values()))
     _decide_splits([row for row in rows if row["status"] == "packed"], history, holdout)
     return rows
 
 
-def _decide_content(group: list[Row], before: tuple[str, str] | None, claims: set[str]) -> None:
-    """The objects of one content: packed once, or not at all when they are under several labels."""
-    labels = {row["label"] for row in group} | ({before[0]} if before else set()) | claims
+def _decide_content(group: list[Row], packed: set[str], claims: set[str]) -> None:
+    """The objects of one content: packed once, or not at all while there are several labels. `packed`: labels under which it
+    was packed before; `claims`: those of other objects that still are there. When none of them is, the new label is right.
+    """
+    before = f"it was packed as {' and '.join(sorted(packed))} before" if packed else ""
+    labels = {row["label"] for row in group} | claims
     if len(labels) > 1:
         said = " and ".join(sorted(labels))
+        text = f"the same picture is labelled {said}: remove the wrong one, put the right one there again"
         for row in group:
             row |= {"status": "quarantined", "reason": "conflicting-label"}
-            row["text"] = f"the same picture is labelled {said}: remove the wrong one and put the right one there again"
-            if before:
-                row["text"] += f"; it was packed as {before[0]} before, and is not used any more"
+            row["text"] = text + (f"; {before}, and is not used any more" if before else "")
         return
-    for row in group if before else group[1:]:
+    if packed and packed != labels:
+        group[0] |= {"reason": RELABELLED, "text": f"{before}, and is not there any more: this label counts"}
+    for row in group if packed == labels else group[1:]:
         row["status"] = "duplicate"
 
 

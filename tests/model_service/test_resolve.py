@@ -61,15 +61,30 @@ def test_what_is_handed_in_stays_as_it_is() -> None:
     ],
 )
 def test_the_same_content_again(labels: list[str], before: str | None, expected: list[str]) -> None:
-    history = History(packed={key("a"): (before, "train")} if before else {})
+    """`before`: packed from an object that still is there."""
+    history = History(packed={key("a"): {before}}, claims={key("a"): {("old", 1): before}}) if before else History()
     assert statuses(resolve([row(label, "a") for label in labels], history, HOLDOUT)) == expected
 
 
 def test_who_is_in_conflict_is_told_with_whom() -> None:
     here = resolve([row("cat", "a"), row("dog", "a")], History(), HOLDOUT)[0]["text"]
     assert "labelled cat and dog" in here
-    earlier = resolve([row("dog", "a")], History(packed={key("a"): ("cat", "train")}), HOLDOUT)[0]["text"]
-    assert "was packed as cat" in earlier
+    history = History(packed={key("a"): {"cat"}}, claims={key("a"): {("cat_1.jpg", 1): "cat"}})
+    assert (
+        "was packed as cat before, and is not used any more" in resolve([row("dog", "a")], history, HOLDOUT)[0]["text"]
+    )
+
+
+def test_a_new_label_counts_when_the_picture_is_not_there_any_more_under_the_old_one() -> None:
+    history = History(packed={key("a"): {"cat"}})
+    first, second = resolve([row("dog", "a"), row("dog", "a")], history, HOLDOUT)
+    assert (first["status"], first["reason"], second["status"]) == ("packed", "relabelled", "duplicate")
+    assert "was packed as cat before" in first["text"]
+
+
+def test_a_claim_of_another_object_that_was_never_packed_is_a_conflict() -> None:
+    rows = resolve([row("cat", "a")], History(claims={key("a"): {("dog_1.jpg", 1): "dog"}}), HOLDOUT)
+    assert statuses(rows) == ["conflicting-label"]
 
 
 def test_bad_held_and_left_rows_pass_untouched() -> None:
