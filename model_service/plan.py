@@ -37,6 +37,7 @@ def plan(step: contract.Plan) -> Outcome:
         "new": planned,
         "ranges": len(plans),
         "left_for_next_run": later,
+        "skipped": dict(sorted(listing.skipped.items())),
         "batches": len(head.batches),
         "class_a": cost["class_a"],
         "class_b": cost["class_b"],

@@ -41,7 +41,7 @@ class Rule:
         path = PurePosixPath(name)
         if self.kind == "folder":
             return path.parent.name or None
-        match = _searched(self._pattern, path.stem) if self._pattern else None
+        match = _searched(self._pattern, name) if self._pattern else None
         return match["label"] if match else None
 
 
@@ -55,7 +55,7 @@ def _compiled(pattern: str) -> regex.Pattern[str]:
     return compiled
 
 
-def _searched(pattern: regex.Pattern[str], stem: str) -> regex.Match[str] | None:
+def _searched(pattern: regex.Pattern[str], name: str) -> regex.Match[str] | None:
     """A search that ends: `re` would try some patterns, like (a|aa)+$, for years, and hold the interpreter's lock meanwhile.
 
     The time limit counts the CPU time of all threads together, so whoever ran into it is asked for its own.
@@ -63,12 +63,12 @@ def _searched(pattern: regex.Pattern[str], stem: str) -> regex.Match[str] | None
     begun = time.thread_time()
     while True:
         try:
-            return pattern.search(stem, timeout=SECONDS, concurrent=True)
+            return pattern.search(PurePosixPath(name).stem, timeout=SECONDS, concurrent=True)
         except TimeoutError as error:
             if time.thread_time() - begun < 0.9 * SECONDS:
                 continue
             raise StepError(
-                f"the label pattern {pattern.pattern!r} takes too long: it was not done with the name {stem!r} after "
+                f"the label pattern {pattern.pattern!r} takes too long: it was not done with the name {name!r} after "
                 f"{SECONDS:g} s",
                 remedy=f"leave nothing in it that can match a text in many ways, as (a+)+ does; {_REMEDY}",
             ) from error

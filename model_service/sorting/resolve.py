@@ -7,6 +7,7 @@ them.
 from __future__ import annotations
 
 import collections
+import logging
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,6 +17,13 @@ from model_service.sorting import near
 from model_service.sorting.history import History
 from model_service.sorting.item import Row
 from model_service.sorting.labels import split_of
+
+MANY = 20  # pictures that look alike, from which a tenth of all of them is worth a warning
+MANY_ALIKE = (
+    "%d of %d pictures look alike, each like another (frames of a film?): all go to one side, to train or to be held out, "
+    "so that none is judged that looks like one trained on"
+)
+log = logging.getLogger(__name__)
 
 
 def resolve(rows: Sequence[Row], history: History, holdout: float) -> list[Row]:
@@ -56,6 +64,8 @@ def _decide_splits(packed: list[Row], history: History, holdout: float) -> None:
         row["split"] = split_of(row["sha256"], holdout)
     looks = [row for row in packed if row["phash"] is not None]
     cluster_of = near.clusters(np.array([row["phash"] for row in looks], np.uint64))
+    if near.largest(cluster_of) > max(MANY, len(packed) / 10):
+        log.warning(MANY_ALIKE, near.largest(cluster_of), len(packed))
     clusters: dict[int, list[Row]] = collections.defaultdict(list)
     for row, cluster in zip(looks, cluster_of.tolist(), strict=True):
         clusters[cluster].append(row)

@@ -73,7 +73,37 @@ def test_a_label_is_not_released_with_one_that_starts_alike(source: Store) -> No
 
 def test_what_is_in_no_labels_folder_was_not_held(source: Store) -> None:
     put(source, "_held/1.jpg", "_held/17/1.jpg", "_held/cat/1.jpg", "_held/zebra.jpg")
+    put(source, "_held/17/2.jpg", "_held/zebra.jpg.txt")
     assert names(source, "cat", "17", "1.jpg", "zebra.jpg") == ["_held/cat/1.jpg"]
+    assert names(source) == []
+
+
+def test_what_is_skipped_is_counted_by_why_and_told(source: Store, caplog: pytest.LogCaptureFixture) -> None:
+    put(
+        source,
+        "a.jpg",
+        "labels.csv",
+        "_held/x.jpg",
+        "_held/17/x.jpg",
+        "_held/cat/1.jpg",
+        "_quarantine/unreadable/1.jpg",
+    )
+    arrivals = Arrivals(source, lambda label: False, {"labels.csv"})
+    assert [blob.name for blob in arrivals] == ["a.jpg"]
+    assert arrivals.skipped == {"label manifest": 1, "own folder": 2}
+    assert caplog.messages == [
+        f"skipped: {name!r} is in our own folder _held/, in no label's; put it elsewhere in the bucket"
+        for name in ("_held/17/x.jpg", "_held/x.jpg")
+    ]
+
+
+def test_many_that_are_skipped_are_not_told_one_by_one(source: Store, caplog: pytest.LogCaptureFixture) -> None:
+    put(source, *(f"_held/{n:02}.jpg" for n in range(25)))
+    arrivals = Arrivals(source, lambda label: False)
+    assert list(arrivals) == []
+    assert arrivals.skipped == {"own folder": 25}
+    assert len(caplog.messages) == 10
+    assert caplog.messages[-1].endswith("(and more like it)")
 
 
 def test_a_folder_that_someone_wrote_otherwise_has_its_label(source: Store) -> None:
@@ -122,10 +152,23 @@ def test_the_consoles_folders_are_no_pictures(cloud: Any) -> None:
     assert names(source, "cat") == ["_held/cat/1.jpg", "cat/1.jpg"]
 
 
+def test_a_picture_with_a_folders_name_is_told_and_an_empty_one_only_counted(
+    cloud: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = open_store(cloud.take())
+    source.write_if_absent("cat/", b"")
+    source.write_if_absent("dog_1.jpg/", b"a picture")
+    arrivals = Arrivals(source, lambda label: False)
+    assert list(arrivals) == []
+    assert arrivals.skipped == {"placeholder": 2}
+    assert caplog.messages == ["skipped: the name 'dog_1.jpg/' ends in / as a folder's, but it has 9 bytes; rename it"]
+
+
 def test_a_name_that_is_no_utf8_is_skipped_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     for name in (b"a.jpg", b"\xff.jpg", b"z.jpg"):
         Path(os.fsdecode(os.path.join(os.fsencode(tmp_path), name))).write_bytes(b"x")
     arrivals = Arrivals(open_store(f"file://{tmp_path}"), lambda label: False)
     assert [blob.name for blob in arrivals] == ["a.jpg", "z.jpg"]
     assert arrivals.seen == 2
+    assert arrivals.skipped == {"not-utf-8": 1}
     assert caplog.messages == ["skipped: the name '\\udcff.jpg' is not UTF-8; rename it"]

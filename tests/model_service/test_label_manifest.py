@@ -82,7 +82,52 @@ def test_a_row_without_a_label_or_name_says_nothing(source: Store, data: str) ->
 
 
 def test_names_are_compared_as_they_are(source: Store) -> None:
-    assert read(source, "name,label\nA.JPG,Cat\n./a.jpg,Cat\n%61.jpg,Cat\n") == {}
+    rows = ["A.JPG,Cat", "./a.jpg,Cat", "%61.jpg,Cat", "c.jpg,Cat"]
+    assert read(source, "\n".join(["name,label", *rows])) == {"c.jpg": ["Cat"]}
+
+
+def test_blanks_around_a_name_are_no_part_of_it_unless_an_object_has_them(source: Store) -> None:
+    rows = [" a.jpg ,Cat", f" {source.uri}/zoo/b.jpg,Dog", " c.jpg,Ant", "c.jpg,Bee"]
+    found = read(source, "\n".join(["name,label", *rows]), [*WANTED, " c.jpg"])
+    assert found == {"a.jpg": ["Cat"], "zoo/b.jpg": ["Dog"], " c.jpg": ["Ant"], "c.jpg": ["Bee"]}
+
+
+def test_blanks_in_a_jsonl_were_meant(source: Store) -> None:
+    data = '{"name": " a.jpg", "label": "Cat"}\n{"name": "c.jpg", "label": "Dog"}\n'
+    assert read(source, data) == {"c.jpg": ["Dog"]}
+
+
+@pytest.mark.parametrize("header", ["name,uri,label", "uri,name,label"])
+def test_a_row_without_a_uri_is_about_its_name(source: Store, header: str) -> None:
+    cells = {"name": "a.jpg", "uri": " ", "label": "Cat"}
+    row = ",".join(cells[column] for column in header.split(","))
+    assert read(source, f"{header}\n{row}\n") == {"a.jpg": ["Cat"]}
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        ("name,label\nphotos/a.jpg,Cat\nb.jpg,Cat\n", "its first row is about 'photos/a.jpg'"),
+        ("uri,label\ngs://other/a.jpg,Cat\n", "its first row is about 'gs://other/a.jpg'"),
+        ('{"name": "a", "label": "Cat"}\n', "its first row is about 'a'"),
+        ("name,label\n", "it has no rows"),
+    ],
+)
+def test_a_table_about_other_names_is_no_reason_to_put_all_pictures_aside(source: Store, data: str, said: str) -> None:
+    with pytest.raises(StepError) as refused:
+        read(source, data)
+    assert f"{source.uri}/labels names none of these 3 pictures: {said}" in refused.value.message
+    assert "the first picture is 'a.jpg'" in refused.value.message
+    assert "as its object is named in the bucket" in refused.value.remedy
+
+
+@pytest.mark.parametrize("wanted", [[], ["_held/cat/x.jpg"]])
+def test_a_table_need_not_name_what_tells_its_label_itself(source: Store, wanted: list[str]) -> None:
+    assert read(source, "name,label\nb.jpg,Cat\n", wanted) == {}
+
+
+def test_one_that_it_names_is_enough_and_was_perhaps_meant_without_a_label(source: Store) -> None:
+    assert read(source, "name,label\nb.jpg,Cat\na.jpg,\n") == {}
 
 
 HEADER = "its first line names the columns"

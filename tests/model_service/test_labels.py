@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
+import re
+import signal
+import subprocess
 import sys
+import threading
+import time
 import unicodedata
 
 import menagerie_contract as contract
@@ -104,6 +110,7 @@ def test_a_pattern_of_ones_own_tells_the_label(pattern: str, name: str, label: s
         (r"^(.+?)_\d+$", "no group"),
         (r"^(?P<class>.+?)_\d+$", "no group"),
         ("", "no group"),
+        ("(" * 2_000 + "(?P<label>a)" + ")" * 2_000, "no regular expression: maximum recursion"),
     ],
 )
 def test_a_pattern_that_tells_no_label_is_refused_at_once(pattern: str, why: str) -> None:
@@ -207,6 +214,75 @@ def test_it_does_not_matter_how_accents_are_written() -> None:
 def test_the_default_rule_takes_no_time_on_the_longest_names() -> None:
     assert Rule("filename", contract.LABEL_PATTERN).raw_label("1" * 1000 + "x.jpg") is None
     assert Rule("filename", contract.LABEL_PATTERN).raw_label("((((" * 250 + "x.jpg") is None
+
+
+def test_the_default_rule_finds_what_pythons_own_expressions_find() -> None:
+    rule, own = Rule("filename"), re.compile(contract.LABEL_PATTERN)
+    for parts in itertools.product(
+        ("", "cat", "Кот 2", "1", "\n"), ("", "_", "-", " ", "(", "٣"), ("", "7", "1)", "x")
+    ):
+        stem = "".join(parts)
+        match = own.search(stem)
+        assert rule.raw_label(f"zoo/{stem}.jpg") == (match["label"] if match else None)
+
+
+ENDLESS = r"^(?P<label>(a|aa)+)$"
+LONG = "a" * 60 + "!"
+
+
+def test_a_pattern_that_would_take_for_ever_is_refused_after_a_second() -> None:
+    begun = time.thread_time()
+    with pytest.raises(StepError) as refused:
+        Rule("filename", ENDLESS).raw_label(f"zoo/{LONG}.jpg")
+    assert 0.5 < time.thread_time() - begun < 2
+    assert ENDLESS in refused.value.message
+    assert LONG in refused.value.message
+    assert "--label-pattern" in refused.value.remedy
+    assert not refused.value.retry
+
+
+def test_no_name_is_refused_for_the_time_that_others_take() -> None:
+    """The limit is on the CPU time of all threads: three beside a slow name use it up before the name's own second."""
+    spent: list[float] = []
+
+    def take_for_ever() -> None:
+        begun = time.thread_time()
+        with pytest.raises(StepError):
+            Rule("filename", ENDLESS).raw_label(f"{LONG}.jpg")
+        spent.append(time.thread_time() - begun)
+
+    threads = [threading.Thread(target=take_for_ever) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [seconds for seconds in spent if seconds < 0.9] == []
+    assert len(spent) == 4
+
+
+def test_a_step_with_such_a_pattern_still_ends_when_told_to() -> None:
+    """The interpreter's lock is not held meanwhile, so a handler runs and what it must do is done."""
+    program = (
+        "import signal, sys, threading\n"
+        "from model_service.sorting import labels\n"
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))\n"
+        "labels.SECONDS = 1000\n"
+        f"search = lambda: labels.Rule('filename', {ENDLESS!r}).raw_label({LONG + '.jpg'!r})\n"
+        "threading.Thread(target=search, daemon=True).start()\n"
+        "print('begun', flush=True)\n"
+        "threading.Event().wait(60)\n"
+    )
+    step = subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
+    try:
+        assert step.stdout is not None
+        assert step.stdout.readline() == "begun\n"
+        step.send_signal(signal.SIGTERM)
+        assert step.wait(20) == 7
+    finally:
+        step.kill()
+        step.wait()
+        if step.stdout is not None:
+            step.stdout.close()
 
 
 def contents(count: int) -> list[str]:

@@ -61,6 +61,20 @@ def test_a_cluster_is_all_that_is_reached_over_neighbours() -> None:
     assert near.clusters(np.concatenate([chain, far, chain])).tolist() == [0, 0, 0, 0, 4, 0, 0, 0, 0]
 
 
+@pytest.mark.parametrize(
+    ("clusters", "largest"), [([], 0), ([0], 1), ([0, 1, 2], 1), ([0, 1, 0, 3, 3, 0], 3), ([0, 1, 1, 1], 3)]
+)
+def test_the_largest_cluster_is_known(clusters: list[int], largest: int) -> None:
+    assert near.largest(np.array(clusters, np.int64)) == largest
+
+
+def test_a_film_whose_frames_change_little_is_one_cluster_that_shows() -> None:
+    film = np.array([(1 << shift) - 1 for shift in range(60)], np.uint64)
+    clusters = near.clusters(np.concatenate([film, random_hashes(500)]))
+    assert int(film[0] ^ film[-1]).bit_count() > 50
+    assert near.largest(clusters) == 60
+
+
 def test_many_of_one_hash_are_one_cluster_in_a_moment() -> None:
     begun = time.monotonic()
     assert near.clusters(np.full(50_000, 7, np.uint64)).tolist() == [0] * 50_000

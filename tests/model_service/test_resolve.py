@@ -124,6 +124,12 @@ def test_what_looks_like_pictures_on_both_sides_is_packed_on_neither() -> None:
     assert statuses(rows) == ["duplicate"] * 2
 
 
+def test_a_film_goes_to_one_side_and_that_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    frames = [row("cat", str(n), phash=(1 << n) - 1) for n in range(40)]
+    assert len({r["split"] for r in resolve(frames, History(), HOLDOUT)}) == 1
+    assert "40 of 40 pictures look alike" in caplog.text
+
+
 def test_pictures_without_structure_are_near_nothing() -> None:
     contents = of_split("train", 3) + of_split("holdout", 3)
     rows = resolve([row("cat", content) for content in contents], History(), HOLDOUT)
