@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass, field
 from typing import Any
 
 from model_service.storage import Conflict, Exists, Store, locate, read_live
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -52,5 +55,15 @@ def finish(uri: str, document: dict[str, Any]) -> dict[str, Any]:
 
 
 def _read(store: Store, name: str) -> tuple[dict[str, Any] | None, int]:
+    """A document that is damaged (half a file, another program's) proves no success: it makes room as a failure does."""
     data, generation = read_live(store, name)
-    return (None if data is None else json.loads(data)), generation
+    if data is None:
+        return None, generation
+    try:
+        document = json.loads(data)
+    except ValueError:
+        document = None
+    if not isinstance(document, dict) or not isinstance(document.get("status"), str):
+        log.warning("%s/%s is damaged, no result of a step: it is replaced", store.uri, name)
+        document = {"status": "damaged"}
+    return document, generation

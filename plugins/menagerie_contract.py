@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import math
 import re
 import typing
 from dataclasses import dataclass, field
@@ -22,13 +21,14 @@ LABEL_PATTERN = r"^(?P<label>.+?)[_ -]?\(?\d+\)?$"  # cat_17, cat 17, cat-17, ca
 ARCHITECTURE = "resnet34"
 NAMESPACE = "menagerie"  # on Kubernetes: of the steps' pods and of the website
 WEBSITE = "animals-website"  # the website's Service and Deployment
+_LARGEST = 10**9  # no number that a step is told is larger: neither infinity nor what no machine can count in
 
 
 class ContractError(Exception):
     """A command line that this contract does not allow; the text says which argument and what to do."""
 
 
-def arg(doc: str, default: Any = dataclasses.MISSING, *, least: float = -math.inf, most: float = math.inf) -> Any:
+def arg(doc: str, default: Any = dataclasses.MISSING, *, least: float = -_LARGEST, most: float = _LARGEST) -> Any:
     """A step's argument with its help text; without a default it is required. Numbers are from `least` to `most`."""
     return field(default=default, metadata={"doc": doc, "least": least, "most": most})
 
@@ -69,11 +69,13 @@ class Arriving(Batch):
     source: str = arg("URI of the bucket where pictures arrive, e.g. gs://animals_all")
     label_manifest: str = arg("name of a CSV or JSONL in the source that tells labels; see --label-rule", "")
     allow: str = arg(
-        "the only labels that are taken, separated by commas; with --new-classes=hold: beside those known", ""
+        "the only labels that are taken, separated by commas; with --new-classes=hold: beside those known. What is refused "
+        "stays in quarantine: put the picture there again once its label is allowed",
+        "",
     )
     new_classes: Literal["accept", "hold", "refuse"] = arg(
         "labels never seen before: take them, copy them to _held/<label>/ until --allow names them (of a first run, that is "
-        "all), or put them into quarantine",
+        "all), or put them into quarantine for good",
         "accept",
     )
 
@@ -83,7 +85,7 @@ class Plan(Arriving):
     """Find what is new, and split it into ranges of names that are sorted side by side."""
 
     name: ClassVar[str] = "plan"
-    range_size: int = arg("most new objects in a range", 50_000, least=1)
+    range_size: int = arg("most new objects in a range", 50_000, least=1, most=1_000_000)
     max_ranges: int = arg("most ranges of a run; what is left over waits for the next", 256, least=1, most=1000)
 
 
@@ -251,14 +253,28 @@ def parse(argv: list[str]) -> Step:
     for f in dataclasses.fields(step):
         value, least, most = values[f.name], f.metadata["least"], f.metadata["most"]
         if isinstance(value, (int, float)) and not least <= value <= most:
-            raise ContractError(f"--{f.name.replace('_', '-')} is {value}; it must be from {least:g} to {most:g}")
+            raise ContractError(f"--{f.name.replace('_', '-')} is {value}; it must be from {least:.10g} to {most:.10g}")
     if values.get("run", "-") != run_name(values.get("run", "-")) or values.get("run") in ("", ".", ".."):
         raise ContractError(f"--run is {values['run']!r}; use letters, digits, '.', '_' and '-' only")
     values |= {
         name: values[name].rstrip("/") for name in ("models", "source", "to_predict", "predicted") if name in values
     }
+    if issubclass(step, Arriving):
+        _tell_apart({name: values[name] for name in ("source", "to_predict", "models") if name in values})
+    if step is Sort and values["plan"]:
+        plan_parts(values["plan"])
     arguments: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
     return step(**arguments)
+
+
+def _tell_apart(buckets: dict[str, str]) -> None:
+    """What is sorted must not arrive again, so no two of the buckets may be one."""
+    of: dict[str, str] = {}
+    for name, uri in buckets.items():
+        flag = f"--{name.replace('_', '-')}"
+        if uri in of:
+            raise ContractError(f"{of[uri]} and {flag} are both {uri!r}; they must be different buckets")
+        of[uri] = flag
 
 
 def parser(steps: dict[str, type[Step]] = STEPS) -> argparse.ArgumentParser:
@@ -352,9 +368,13 @@ def plan(models: str, run: str, index: int, digest: str) -> str:
 
 
 def plan_parts(plan: str) -> tuple[int, str]:
-    """Which range of its run it is, and the digest of what it says."""
-    index, _, digest = plan.rsplit("/", 1)[1].removesuffix(".parquet").partition("-")
-    return int(index), digest
+    """Which range of its run it is, and the digest of what it says. Raises ContractError."""
+    parts = re.search(r"/runs/[^/]+/plan/([0-9]{5})-([0-9a-f]+)\.parquet$", plan)
+    if not parts:
+        raise ContractError(
+            f"--plan is {plan!r}; give it as plan's result does: <models>/runs/<run>/plan/00000-<12 hex digits>.parquet"
+        )
+    return int(parts[1]), parts[2]
 
 
 def ledger_head(models: str) -> str:

@@ -31,6 +31,7 @@ ODD = [
     "Кот/🐈",
     "'\"",
 ]
+BUCKETS = ("source", "to_predict", "models")  # which must be different ones
 
 
 def example(step: type[Step], text: str = "text") -> Step:
@@ -43,6 +44,12 @@ def example(step: type[Step], text: str = "text") -> Step:
             continue
         if field.name == "run":
             values["run"] = "manual__2026-11-21"
+            continue
+        if field.name in BUCKETS:
+            values[field.name] = f"{text} {field.name}"
+            continue
+        if field.name == "plan":
+            values["plan"] = contract.plan(text, "r1", 77, "c0ff")
             continue
         if typing.get_origin(hint) is Literal:
             values[field.name] = next(choice for choice in typing.get_args(hint) if choice != field.default)
@@ -64,7 +71,7 @@ def test_a_step_comes_back_from_its_own_command_line(name: str, text: str) -> No
 def test_what_is_not_said_has_its_default(name: str) -> None:
     step = contract.STEPS[name]
     required = [f.name for f in dataclasses.fields(step) if f.default is dataclasses.MISSING]
-    short = contract.parse([name, *(f"--{field.replace('_', '-')}=x" for field in required)])
+    short = contract.parse([name, *(f"--{field.replace('_', '-')}={field}" for field in required)])
     for field in dataclasses.fields(step):
         if field.name not in required:
             assert getattr(short, field.name) == field.default
@@ -112,8 +119,30 @@ def test_each_missing_argument_is_named(name: str) -> None:
         ([*example(contract.Sort).argv(), "--label-rule=magic"], "argument --label-rule: invalid choice: 'magic'"),
         ([*example(contract.Sort).argv(), "stray"], "stray"),
         ([*example(contract.Plan).argv(), "--new-classes=ask"], "argument --new-classes: invalid choice: 'ask'"),
-        ([*example(contract.Plan).argv(), "--range-size=0"], "--range-size is 0; it must be from 1 to inf"),
-        ([*example(contract.Train).argv(), "--epochs=0"], "--epochs is 0; it must be from 1 to inf"),
+        ([*example(contract.Plan).argv(), "--range-size=0"], "--range-size is 0; it must be from 1 to 1000000"),
+        ([*example(contract.Plan).argv(), f"--range-size={'9' * 20}"], "it must be from 1 to 1000000"),
+        ([*example(contract.Train).argv(), f"--epochs={'9' * 5000}"], "argument --epochs: invalid int value: '999"),
+        ([*example(contract.Train).argv(), f"--seed={2**32}"], "--seed is 4294967296; it must be from 0 to 4294967295"),
+        ([*example(contract.Sort).argv(), "--max-megabytes=inf"], "--max-megabytes is inf; it must be from 0.001 to"),
+        ([*example(contract.Sort).argv(), "--max-megapixels=nan"], "--max-megapixels is nan; it must be from 0.001 to"),
+        ([*example(contract.Deploy).argv(), "--timeout=inf"], "--timeout is inf; it must be from 0 to 1000000000"),
+        ([*example(contract.Sort).argv(), "--plan=garbage"], "--plan is 'garbage'; give it as plan's result does: "),
+        (
+            [*example(contract.Sort).argv(), "--plan=gs://m/runs/r/plan/a-c0ff.parquet"],
+            "give it as plan's result does: ",
+        ),
+        ([*example(contract.Sort).argv(), "--plan=gs://m/r/00000-c0ff.parquet"], "give it as plan's result does: "),
+        (
+            [*example(contract.Plan).argv(), "--source=gs://a/", "--models=gs://a"],
+            "--source and --models are both 'gs://a'",
+        ),
+        (
+            [*example(contract.Sort).argv(), "--source=gs://a", "--models=gs://a"],
+            "--source and --models are both 'gs://a'",
+        ),
+        ([*example(contract.Sort).argv(), "--to-predict=b", "--source=b"], "--source and --to-predict are both 'b'"),
+        ([*example(contract.Sort).argv(), "--to-predict=b", "--models=b/"], "--to-predict and --models are both 'b'"),
+        ([*example(contract.Train).argv(), "--epochs=0"], "--epochs is 0; it must be from 1 to 1000000000"),
         ([*example(contract.Sort).argv(), "--run=a/b"], "--run is 'a/b'; use letters, digits"),
         ([*example(contract.Sort).argv(), "--run=.."], "--run is '..'; use letters, digits"),
         ([*example(contract.Sort).argv(), "--max-bad=20"], "--max-bad is 20.0; it must be from 0 to 1"),

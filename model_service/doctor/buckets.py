@@ -6,6 +6,8 @@ below some prefixes only (IAM conditions), which no list of permissions shows.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import secrets
 from collections.abc import Sequence
 
@@ -13,7 +15,7 @@ from model_service.doctor.checks import Finding
 from model_service.errors import StepError
 from model_service.storage import Conflict, Exists, Store, StoreError, open_store
 
-PROBES = ".menagerie-doctor"  # the folder of probe objects; left empty, but for those of a doctor that was killed
+PROBES = ".menagerie-doctor"  # the folder of probe objects; goes with the last of them
 # What no step needs, and so no step's account should have.
 EXCESS = ("storage.buckets.delete", "storage.buckets.setIamPolicy")
 DELETE = "storage.objects.delete"
@@ -28,7 +30,10 @@ def examine(uri: str, writes: Sequence[str] = ("",), excess: Sequence[str] = EXC
     store = open_store(uri)
     store.check()
     for prefix in writes:
-        probe(store, f"{prefix}{PROBES}/{secrets.token_hex(8)}")
+        try:
+            probe(store, f"{prefix}{PROBES}/{secrets.token_hex(8)}")
+        finally:
+            _tidy(store, f"{prefix}{PROBES}")
     found = f"{store.uri}: listed; written, swapped and deleted, guarded by generations"
     try:
         more = permitted(store, excess)
@@ -86,6 +91,13 @@ def _clean(store: Store, name: str) -> None:
         store.delete_if_generation(name, store.stat(name).generation)
     except StepError:
         return  # the probe's own error says more
+
+
+def _tidy(store: Store, folder: str) -> None:
+    """On a disk the folder of the probes is more than a part of their names: remove it, unless another doctor has some."""
+    if store.uri.startswith("file://"):
+        with contextlib.suppress(OSError):  # not empty, or not there
+            os.rmdir(f"{store.uri.removeprefix('file://')}/{folder}")
 
 
 def _unguarded(store: Store, what: str) -> Unguarded:

@@ -44,7 +44,7 @@ PARAMS = {
         type=["null", "string"],
         title="Allowed labels",
         description="The only ones that are taken, separated by commas (with New classes hold: beside those known). Empty: "
-        "as New classes says.",
+        "as New classes says. What is refused stays in quarantine: put the picture there again once its label is allowed.",
     ),
     "new_classes": Param(
         "accept",

@@ -40,6 +40,7 @@ FIRST = {
     "splits": {"train": 2, "holdout": 1},
     "batches": 5,
     "read": 4,
+    "listed": 0,
     "copied": 4,
     "bytes_in": 400,
     "bytes_out": 100,
@@ -68,6 +69,7 @@ def test_counts_are_added_up_and_tables_joined() -> None:
         "ranges": 2,
         "left_for_next_run": 3,
         "sorted": 2,
+        "damaged": [],
         "packed": 4,
         "duplicates": 1,
         "near_duplicates": 2,
@@ -80,7 +82,7 @@ def test_counts_are_added_up_and_tables_joined() -> None:
         "class_b": 10,
         "usd": 1.0,
         "seconds": 10.0,
-        "per_second": 0.75,  # 6 in 8 seconds; to plan copies nothing
+        "per_second": 1.0,  # 8 in 8 seconds; to plan reads none
         "classes": {"cat": 3, "dog": 1},
         "held": {"gnu": 1, "yak": 3},
         "quarantined": {"truncated": 1},
@@ -108,7 +110,7 @@ def test_nothing_new_has_no_speed() -> None:
 def test_these_are_the_counts_of_a_sort() -> None:
     """The examples above have the fields that sort writes, no more and no fewer."""
     step = contract.Sort(run="r1", models="file:///m", result="", source="file:///s", to_predict="file:///t")
-    written: dict[str, Any] = accounts.counts([], step, Head(), 0) | accounts.costs(Meter(), 0.0)
+    written: dict[str, Any] = accounts.counts([], step, Head(), 0) | accounts.costs(Meter(), 0.0, 0)
     assert set(written) == set(FIRST)
 
 
@@ -137,6 +139,38 @@ def test_a_range_that_failed_is_not_counted(buckets: Buckets) -> None:
     put_result(buckets, "sort-00000", {"status": "failed", "error": {}, "outputs": {}})
     put_result(buckets, "sort-00001", {"status": "ok", "counts": SECOND})
     assert arrived(buckets.models, "r1") == added_up(PLAN, [SECOND])
+
+
+DAMAGED = [
+    "",
+    "{",
+    "null",
+    "[]",
+    '{"status": "ok"}',
+    '{"status": "ok", "counts": null}',
+    '{"status": "ok", "counts": {}}',
+    json.dumps({"status": "ok", "counts": PLAN | FIRST | {"class_a": "6", "seconds": None}}),
+    json.dumps({"status": "ok", "counts": PLAN | FIRST | {"usd": float("nan")}}),
+]
+
+
+@pytest.mark.parametrize("content", DAMAGED)
+@pytest.mark.parametrize("step", ["plan", "sort-00000"])
+def test_a_damaged_document_is_named_and_not_counted(buckets: Buckets, step: str, content: str) -> None:
+    put_result(buckets, "plan", {"status": "ok", "counts": PLAN})
+    put_result(buckets, "sort-00000", {"status": "ok", "counts": FIRST})
+    put_result(buckets, "sort-00001", {"status": "ok", "counts": SECOND})
+    local(contract.result(buckets.models, "r1", step)).write_text(content)
+    rest = (None, [FIRST, SECOND]) if step == "plan" else (PLAN, [SECOND])
+    assert arrived(buckets.models, "r1") == added_up(*rest, [step])
+
+
+@pytest.mark.parametrize(
+    "change", [{"held": {"yak": "1"}}, {"quarantined": []}, {"new_classes": [1]}, {"spellings": {"cat": 3}}]
+)
+def test_a_sorts_tables_must_be_such(buckets: Buckets, change: dict[str, Any]) -> None:
+    put_result(buckets, "sort-00000", {"status": "ok", "counts": FIRST | change})
+    assert arrived(buckets.models, "r1") == added_up(None, [], ["sort-00000"])
 
 
 def test_without_any_document_nothing_is_known(buckets: Buckets) -> None:

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -113,6 +113,24 @@ def test_it_prints_a_table_and_writes_nothing(buckets: Buckets) -> None:
         "cluster": "skipped",
     }
     assert files(buckets.root) == []
+
+
+@pytest.mark.parametrize("forgets", ["", "swapped"])
+def test_no_folder_of_probes_is_left(buckets: Buckets, forgets: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bucket_checks, "open_store", lambda uri: Careless(open_store(uri), forgets))
+    for check in checks_of(asked(buckets)):
+        if check.name.startswith("bucket"):
+            with nullcontext() if not forgets else pytest.raises(bucket_checks.Unguarded):
+                check.examine()
+    assert list(buckets.root.rglob(".menagerie-doctor")) == []
+
+
+def test_a_folder_with_another_doctors_probe_stays(buckets: Buckets) -> None:
+    other = local(buckets.predicted) / ".menagerie-doctor" / "other"
+    other.parent.mkdir()
+    other.write_bytes(b"probe")
+    assert bucket_checks.examine(buckets.predicted).state == "ok"
+    assert files(local(buckets.predicted)) == [other]
 
 
 def test_a_check_that_fails_is_1_and_the_others_are_made(buckets: Buckets) -> None:

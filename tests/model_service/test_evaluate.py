@@ -248,6 +248,26 @@ def test_the_page_says_that_results_are_missing(buckets: Buckets) -> None:
     assert "1 of 2 ranges left a result: the others are not counted here." in page_of(buckets)
 
 
+@pytest.mark.parametrize("step", ["plan", "sort-00001"])
+def test_the_page_says_that_a_result_is_damaged(buckets: Buckets, step: str) -> None:
+    buckets.put_squares(2)
+    buckets.sorted_in_ranges(3)
+    local(contract.result(buckets.models, "r1", step)).write_text('{"status": "ok", "cou')
+    buckets.save_model("v1")
+    predicted(buckets)
+    run(buckets)
+    assert f"Damaged, and so not counted here: the result of {step}." in page_of(buckets)
+
+
+def test_the_page_counts_the_pictures_of_a_class_in_whole_numbers(buckets: Buckets) -> None:
+    buckets.put_squares(2)
+    buckets.sorted()
+    buckets.save_model("v1")
+    predicted(buckets)
+    run(buckets)
+    assert ["cat", "2", "100.0%", "100.0%", "100.0%"] in Page(page_of(buckets)).rows
+
+
 def test_the_page_says_that_sort_was_run_by_hand(buckets: Buckets) -> None:
     buckets.put_squares(2)
     buckets.sorted()  # which writes no result

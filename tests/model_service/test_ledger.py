@@ -134,6 +134,14 @@ def test_a_damaged_head_is_an_error_with_its_place(models: str, content: bytes) 
     assert "restore" in caught.value.remedy
 
 
+def test_a_part_that_is_gone_is_to_be_restored(models: str) -> None:
+    part: Part = enter(models, entries(*NAMES)).parts[0]
+    local(contract.ledger(models, part.digest)).unlink()
+    with pytest.raises(StepError, match=f"{part.digest}.parquet, a part of the ledger, is gone") as caught:
+        new(models, blobs(*NAMES))
+    assert "restore it from" in caught.value.remedy
+
+
 def test_a_damaged_part_is_not_read(models: str) -> None:
     part: Part = enter(models, entries(*NAMES)).parts[0]
     path = local(contract.ledger(models, part.digest))

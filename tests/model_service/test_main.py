@@ -16,7 +16,7 @@ import pytest
 from model_service import ledger
 from model_service.__main__ import main
 from model_service.storage import name_in, open_store
-from tests.model_service.buckets import Buckets, make_buckets, read_json
+from tests.model_service.buckets import Buckets, local, make_buckets, read_json
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -97,12 +97,33 @@ def test_after_a_failure_the_next_attempt_can_succeed(buckets: Buckets) -> None:
     assert result_of(step)["status"] == "ok"
 
 
+def test_after_a_result_was_damaged_the_next_attempt_can_succeed(
+    buckets: Buckets, caplog: pytest.LogCaptureFixture
+) -> None:
+    step = buckets.sort_step()
+    buckets.put_squares(1)
+    path = local(step.result)
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b'{"step": "sort", "sta')
+    assert main(step.argv()) == 0
+    assert result_of(step)["status"] == "ok"
+    assert f"{step.result} is damaged" in caplog.text
+
+
+def test_a_plan_that_is_gone_ends_with_what_to_do(buckets: Buckets) -> None:
+    step = buckets.sort_step(plan=contract.plan(buckets.models, "r1", 0, "c0ff"))
+    assert main(step.argv()) == 1
+    error = result_of(step)["error"]
+    assert error["message"] == f"{step.plan}, the plan of this range, is gone"
+    assert error["remedy"] == "start a new run: it plans anew"
+
+
 def test_an_error_nobody_thought_of_is_1_with_its_class_and_may_be_tried_again(
     buckets: Buckets, capfd: pytest.CaptureFixture[str]
 ) -> None:
     store, data = open_store(buckets.models), b"no parquet"
     store.write_if_absent(name_in(store, contract.manifest(buckets.models, "r0/00000-0")), data)
-    batch = ledger.Batch("r0/00000-0", "r0", hashlib.sha256(data).hexdigest(), 1, {"cat": 1})
+    batch = ledger.Batch("r0/00000-0", "r0", hashlib.sha256(data).hexdigest(), 1, 0, {"cat": 1})
     ledger.swap_head(buckets.models, store, ledger.Head(), ledger.Head((batch,)))
     buckets.save_model("v1")
     step = contract.Judge(

@@ -55,6 +55,35 @@ def test_a_new_attempt_clears_the_failure_of_the_last(uri: str) -> None:
     assert not Path(uri.removeprefix("file://")).exists()
 
 
+DAMAGED = [
+    b"",
+    b"{",
+    b"\xff",
+    b"null",
+    b'"ok"',
+    b"[]",
+    b"{}",
+    b'{"status": 1}',
+    b'{"status": ["ok"]}',
+    b'{"status": "ok"',
+]
+
+
+@pytest.mark.parametrize("content", DAMAGED)
+def test_a_damaged_result_is_no_success_and_makes_room(
+    uri: str, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = Path(uri.removeprefix("file://"))
+    path.parent.mkdir(parents=True)
+    path.write_bytes(content)
+    assert results.finish(uri, failed(1)) == failed(1)
+    assert f"{uri} is damaged" in caplog.text
+    path.write_bytes(content)
+    assert results.begin(uri) is None
+    assert results.finish(uri, ok(2)) == ok(2)
+    assert read_json(uri) == ok(2)
+
+
 @pytest.mark.parametrize("before", [None, failed(-1)])
 def test_of_many_attempts_at_once_one_wins(uri: str, before: dict[str, Any] | None) -> None:
     if before:

@@ -461,7 +461,9 @@ def test_too_much_left_fails_the_step_and_may_be_tried_again(folders: Buckets) -
     folders.put_squares(4)
     (local(folders.to_predict) / "cat").write_text("in the way")
 
-    with pytest.raises(StepError, match=r"did not give or take 3 of 3 pictures \(of 12\); the last: .* needs a folder") as failed:
+    with pytest.raises(
+        StepError, match=r"did not give or take 3 of 3 pictures \(of 12\); the last: .* needs a folder"
+    ) as failed:
         folders.sorted()
 
     assert failed.value.retry
