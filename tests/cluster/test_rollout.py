@@ -259,6 +259,7 @@ def test_a_config_map_of_somebody_else_stops_nothing(site: Website) -> None:
 
 def test_of_two_deployments_at_once_the_later_has_its_way(site: Website) -> None:
     now, before = site.served(), site.document()
+    site.fake.fault("hang", WEBSITE)  # or the first might be done before the second begins
     early, result = site.begin(other(now))
     until(lambda: site.document() != before)
     late = site.deploy(now)
