@@ -43,7 +43,7 @@ soak: env ## the whole of the proofs: kills, sorts at once, faults, damaged file
 check: env ## ruff (format and lint) and mypy
 	$(MODEL) -m ruff format --check .
 	$(MODEL) -m ruff check .
-	$(MODEL) -m mypy model_service demo infra/build plugins/menagerie_contract.py
+	$(MODEL) -m mypy model_service demo infra/build plugins/menagerie_contract
 	$(AIRFLOW) -m mypy dags plugins
 
 bench: env ## measure a claim: make bench NAME=parse

@@ -14,7 +14,7 @@ fi
 # What the images are made of, as one hash: images of the same content are not rolled out again (environment.sh).
 content=$({
   echo "$base $torch"
-  find model_service plugins/menagerie_contract.py .dockerignore locks -type f \
+  find model_service plugins/menagerie_contract .dockerignore locks -type f \
     ! -path '*/__pycache__/*' ! -name '*.pyc' \
     \( ! -path 'locks/*' -o -name uv.txt -o -name serve.txt -o -name model.txt -o -name model-cpu.txt \) -print0 |
     LC_ALL=C sort -z | xargs -0 sha256sum

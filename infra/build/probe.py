@@ -16,7 +16,7 @@ from typing import Any
 from PIL import Image
 
 SITE = "127.0.0.1:5000"
-MODEL = "smoke"  # the model of infra/build/smoke: a red picture is its first class
+MODEL = "smoke"  # tiny.py makes it: a red picture is its first class
 PATIENCE = 60.0  # seconds until the model must be served
 UNWANTED = ("torch", "fastai", "airflow", "pip")
 STEPS = ("deploy", "doctor", "serve")  # what this image runs: every module of theirs must find its packages

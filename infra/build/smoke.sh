@@ -11,8 +11,8 @@ trap 'docker rm --force "$site" >/dev/null 2>&1 || true; docker volume rm "$site
 
 # A volume, since Docker may run on another machine than this script.
 docker volume create "$site" >/dev/null
-tar -C infra/build/smoke -c . | docker run --rm --interactive --user 0 --volume "$site:/smoke" --entrypoint tar \
-  "$SERVE:$BUILD" -x -C /smoke
+docker run --rm --interactive "${locked[@]}" --entrypoint python "$TRAIN:$BUILD" - <infra/build/tiny.py |
+  docker run --rm --interactive --user 0 --volume "$site:/smoke" --entrypoint tar "$SERVE:$BUILD" -x -C /smoke
 
 docker run --detach --name "$site" "${locked[@]}" --volume "$site:/smoke:ro" "$SERVE:$BUILD" \
   serve --models=file:///smoke/models --site=file:///smoke/site.json --host=127.0.0.1 --port=5000 >/dev/null

@@ -210,7 +210,9 @@ def test_the_context_is_the_code_the_contract_and_the_locks() -> None:
 
     locks = {path for path in files if re.fullmatch(r"locks/(uv|serve|model|model-cpu)\.txt", path)}
     code = {path for path in files if path.startswith("model_service/") and path != "model_service/Dockerfile"}
-    assert kept == {"plugins/menagerie_contract.py"} | locks | code
+    contract = {path for path in files if path.startswith("plugins/menagerie_contract/")}
+    assert contract
+    assert kept == contract | locks | code
 
 
 @pytest.mark.parametrize(

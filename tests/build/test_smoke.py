@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import shutil
+import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -17,8 +20,11 @@ from tests.model_service.websites import Place, running
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
     """The build's own tiny model and site document, where the website finds them."""
-    shutil.copytree(ROOT / "infra/build/smoke/models", tmp_path / "animals_models")
-    shutil.copy(ROOT / "infra/build/smoke/site.json", tmp_path / "site.json")
+    with (ROOT / "infra/build/tiny.py").open("rb") as script:  # as smoke.sh runs it in the train image
+        made = subprocess.run([sys.executable, "-"], stdin=script, stdout=subprocess.PIPE, cwd=ROOT, check=True).stdout
+    with tarfile.open(fileobj=io.BytesIO(made)) as tar:
+        tar.extractall(tmp_path, filter="data")
+    (tmp_path / "models").rename(tmp_path / "animals_models")
     return Place(tmp_path)
 
 

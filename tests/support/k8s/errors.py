@@ -10,6 +10,10 @@ Refusal = KubernetesError
 Json = dict[str, Any]
 
 
+class Unfaithful(Exception):
+    """A test wants what a real cluster does and this one does not: teach it, or it proves nothing."""
+
+
 def refusal(status: int, reason: str, message: str, **details: Any) -> Refusal:
     """Of HTTP code `status`; `reason` as in `metav1.StatusReason`."""
     return Refusal(status=status, reason=reason, message=message, details={**details, "code": status})

@@ -6,7 +6,7 @@ import asyncio
 import signal
 
 from tests.support.k8s import probes
-from tests.support.k8s.errors import Json
+from tests.support.k8s.errors import Json, Unfaithful
 from tests.support.k8s.faults import Fault
 from tests.support.k8s.logs import Log
 from tests.support.k8s.processes import Process
@@ -80,7 +80,7 @@ class Life:
         if not hook:
             return grace
         if "sleep" not in hook:
-            raise NotImplementedError(f"the test kubelet knows no preStop hook but sleep: {hook}")
+            raise Unfaithful(f"the test kubelet knows no preStop hook but sleep: {hook}")
         pause: float = min(grace, hook["sleep"]["seconds"])
         assert self._process.ended is not None
         await asyncio.wait([self._process.ended], timeout=pause)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from tests.support.k8s import pod_status
-from tests.support.k8s.errors import Json
+from tests.support.k8s.errors import Json, Unfaithful
 from tests.support.k8s.faults import DURING, Fault
 from tests.support.k8s.lives import Life
 from tests.support.k8s.node import NAME, Node, NotMounted
@@ -39,7 +39,7 @@ class Pod:
         try:
             pod = self._report.pod()
             if len(pod["spec"]["containers"]) > 1 or pod["spec"].get("initContainers"):
-                raise NotImplementedError("the test kubelet runs pods of one container, without init containers")
+                raise Unfaithful("the test kubelet runs pods of one container, without init containers")
             await self._schedule()
             if seconds := pod["spec"].get("activeDeadlineSeconds"):
                 deadline = asyncio.get_running_loop().call_later(seconds, self.order, "deadline")

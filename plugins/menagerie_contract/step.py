@@ -1,0 +1,39 @@
+"""What a step is: a frozen dataclass whose fields, each with its help text and bounds, are its command line."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+VERSION = "2"
+_LARGEST = 10**9  # no number that a step is told is larger: neither infinity nor what no machine can count in
+
+
+class ContractError(Exception):
+    """A command line that this contract does not allow; the text says which argument and what to do."""
+
+
+def arg(doc: str, default: Any = dataclasses.MISSING, *, least: float = -_LARGEST, most: float = _LARGEST) -> Any:
+    """A step's argument with its help text; without a default it is required. Numbers are from `least` to `most`."""
+    return field(default=default, metadata={"doc": doc, "least": least, "most": most})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    name: ClassVar[str]
+    converges: ClassVar[bool] = False  # whether it is run again although it succeeded before, since the world moves on
+
+    contract: str = arg("version of the contract the caller speaks", VERSION)
+
+    def argv(self) -> list[str]:
+        """The command line after `python -m model_service`, e.g. `["sort", "--contract=1", "--run=…"]`."""
+        words = [self.name]
+        for f in dataclasses.fields(self):
+            value = getattr(self, f.name)
+            flag = f"--{f.name.replace('_', '-')}"
+            if isinstance(value, bool):
+                words += [flag] if value else []
+                continue
+            words += [f"{flag}={one}" for one in (value if isinstance(value, tuple) else (value,))]
+        return words
