@@ -137,7 +137,8 @@ def test_airflow_loads_the_plugin_and_leaves_the_package_alone() -> None:
     assert found["links"] == [SITE_URL]
     assert found["executed"] == [
         *("menagerie", "menagerie.preimport", "menagerie.resources", "menagerie.settings"),
-        *("menagerie_contract", "menagerie_plugin"),
+        *("menagerie_contract", "menagerie_contract.command_line", "menagerie_contract.layout"),
+        *("menagerie_contract.step", "menagerie_contract.steps", "menagerie_plugin"),
     ]
 
 
