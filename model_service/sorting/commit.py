@@ -27,7 +27,7 @@ from model_service.sorting.item import Item, Row
 from model_service.sorting.labels import held_label
 from model_service.sorting.resolve import resolve
 from model_service.sorting.settlement import Settlement
-from model_service.sorting.spool import Spool
+from model_service.sorting.spool import Slots
 from model_service.storage import Blob, Conflict, Exists, Store, name_in
 
 UPLOADS = 4  # shards at once
@@ -38,7 +38,6 @@ def commit(
     step: contract.Sort,
     index: int,
     items: list[Item],
-    spool: Spool,
     models: Store,
     parts: Parts,
     settlement: Settlement,
@@ -71,7 +70,7 @@ def commit(
         entries = [_entry(item.blob, row) for item, row in zip(items, rows, strict=True) if _is_final(item, row)]
         if done or not entries:
             return rows
-        batch = _write(step, index, rows, items, spool, models)
+        batch = _write(step, index, rows, items, models)
         after = replace(head, batches=(*head.batches, batch), parts=parts.joined(head, entries))
         try:
             swap_head(step.models, models, head, after)
@@ -95,15 +94,15 @@ def _entry(blob: Blob, row: Row) -> Entry:
     return Entry(blob.name, blob.generation, row.get("key"), row.get("label"), *seen)
 
 
-def _write(step: contract.Sort, index: int, rows: list[Row], items: list[Item], spool: Spool, models: Store) -> Batch:
+def _write(step: contract.Sort, index: int, rows: list[Row], items: list[Item], models: Store) -> Batch:
     """Write shards and manifest under a name that their content gives, so that what is there already is the same."""
-    with scratch("shards") as folder:
+    with scratch("shards") as folder, Slots() as slots:
         limit = int(step.shard_megabytes * 1e6)
         writers = {split: ShardWriter(folder, split, limit) for split in contract.SPLITS}
         for row, item in zip(rows, items, strict=True):
-            if row["status"] == "packed" and item.number is not None:
+            if row["status"] == "packed" and item.slot:
                 meta = {name: row[name] for name in ("uri", "generation", "sha256", "label", "split")}
-                sample = Sample(row["key"], spool.read(item.number), meta)
+                sample = Sample(row["key"], slots.read(item.slot), meta)
                 position, row["offset"] = writers[row["split"]].add(sample)
                 row["shard"] = f"{row['split']}-{position:05d}.tar"
         for writer in writers.values():

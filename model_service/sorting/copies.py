@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import hashlib
 
 import google_crc32c
 
+from model_service.sorting.item import Row
 from model_service.sorting.labels import copy_name
 from model_service.storage import Blob, Conflict, Exists, NotFound, Store, StoreError
 
@@ -16,16 +18,21 @@ def crc32c(data: bytes) -> str:
     return base64.b64encode(google_crc32c.value(data).to_bytes(4, "big")).decode()
 
 
-def copy(source: Store, blob: Blob, to: Store, label: str, data: bytes, digest: str) -> tuple[str, bool]:
-    """Copy an object, whose content is `data` with that sha256, under its label; returns the copy's name, and whether it was
-    made now. Safe to repeat.
+def sha256(data: bytes) -> str:
+    """In hexadecimal digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def copy(source: Store, blob: Blob, to: Store, row: Row) -> tuple[str, bool]:
+    """Copy an object, whose row has its label, size, sha256 and crc32c; returns the copy's name, and whether it was made now.
+    Safe to repeat.
 
     Where another content has the name, the copy's name has the whole hash. Raises NotFound when the object is gone or has
     changed, StoreError when that name is taken, too.
     """
     for digits in (10, 64):
-        name = copy_name(blob.name, label, digest, digits)
-        if (made := _make(source, blob, to, name, data)) is not None:
+        name = copy_name(blob.name, row["label"], row["sha256"], digits)
+        if (made := _make(source, blob, to, name, row)) is not None:
             return name, made
     raise StoreError(f"{to.uri}/{name} is taken by another content", remedy="Remove it: its name is that of a copy.")
 
@@ -42,7 +49,7 @@ def restore(source: Store, blob: Blob, to: Store, name: str) -> None:
         to.copy_if_absent(source, blob.name, blob.generation, name)
 
 
-def _make(source: Store, blob: Blob, to: Store, name: str, data: bytes) -> bool | None:
+def _make(source: Store, blob: Blob, to: Store, name: str, row: Row) -> bool | None:
     """Copy (True), or find the copy there (False); None when another content has the name."""
     for _ in range(10):
         try:
@@ -50,9 +57,9 @@ def _make(source: Store, blob: Blob, to: Store, name: str, data: bytes) -> bool 
         except Exists:
             with contextlib.suppress(NotFound):  # another sort may withdraw it just now
                 there = to.stat(name)
-                if there.size != len(data):
+                if there.size != row["size"]:
                     return None
-                same = there.crc32c == crc32c(data) if there.crc32c else to.read(name) == data
+                same = there.crc32c == row["crc32c"] if there.crc32c else sha256(to.read(name)) == row["sha256"]
                 return False if same else None
         else:
             return True

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from model_service.errors import StepError
 from model_service.ledger import Head, Parts, read_head, unsorted
+from model_service.sorting import crew
 from model_service.sorting.admission import Admission
 from model_service.sorting.arrivals import Arrivals
 from model_service.storage import Blob, Exists, NotFound, Store, name_in
@@ -91,7 +92,10 @@ def first(
     for blob in models.list(name_in(models, folder)):
         return f"{models.uri}/{blob.name}", False
     listing, new = new_objects(step, source, head, parts)
-    blobs = list(itertools.islice(new, size))
+    blobs = list(itertools.islice(new, min(size, crew.MANY)))
+    if len(blobs) == crew.MANY:
+        crew.prepare()
+        blobs += itertools.islice(new, size - len(blobs))
     if not blobs:
         refuse_empty(step, listing)
         return None, False

@@ -10,7 +10,8 @@ import contextlib
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import menagerie_contract as contract
 
@@ -19,6 +20,14 @@ from model_service.storage import Blob, Exists, NotFound, Store, StoreError
 
 _LONGEST_NAME, _LONGEST_PART = 1000, 240  # bytes; stores allow 1024 and 255, and `.json` is added to them here
 _CHUNK = 1 << 20
+
+
+def follow(source: Store, blob: Blob, row: Mapping[str, Any]) -> None:
+    """Copy what is quarantined or held to where its row says. Safe to repeat."""
+    if row["status"] == "quarantined" and row["reason"] != "vanished":
+        put_aside(source, blob, row["reason"], row["text"])
+    if row["status"] == "held":
+        hold(source, blob, row["label"])
 
 
 def put_aside(source: Store, blob: Blob, reason: str, text: str) -> None:

@@ -1,16 +1,12 @@
-"""Reading arrivals, each once: fetched, checked, labelled, shrunk and copied, many at a time."""
+"""Reading an arrival, once: fetched, checked, labelled, shrunk and copied."""
 
 from __future__ import annotations
 
-import collections
 import contextlib
-import hashlib
 import logging
-import threading
-from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
 
 import menagerie_contract as contract
 
@@ -18,44 +14,50 @@ from model_service import images
 from model_service.images import BadImage, Limits
 from model_service.sorting import copies, quarantine
 from model_service.sorting.admission import Admission
-from model_service.sorting.decoding import Decoder
+from model_service.sorting.item import Row
 from model_service.sorting.labels import Rule, held_label, normalise
+from model_service.sorting.spool import Slot, Spool
 from model_service.storage import Blob, NotFound, Store, StoreError
 
-MEMORY = 1 << 30  # bytes that all threads together may decode in
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Picture:
-    """What one read of an object gave: its row (resolve.py decides what becomes of it) and, if it is usable, its JPEG."""
+@dataclass
+class Reading:
+    """An object on its way: its row so far (resolve.py decides what becomes of it), its bytes until they are decoded, and where
+    its packed JPEG is if it is usable. A row with a status has come to its end.
+    """
 
-    row: dict[str, Any]
-    jpeg: bytes | None = None
+    blob: Blob
+    row: Row
+    data: bytes = b""
+    slot: Slot | None = None
 
-
-class Budget:
-    """So many units at once: who wants some waits until there are enough. More than there ever are counts as all."""
-
-    def __init__(self, units: int) -> None:
-        self._units, self._free, self._change = units, units, threading.Condition()
+    @property
+    def ended(self) -> bool:
+        return "status" in self.row
 
     @contextlib.contextmanager
-    def take(self, units: int) -> Iterator[None]:
-        units = min(units, self._units)
-        with self._change:
-            self._change.wait_for(lambda: self._free >= units)
-            self._free -= units
+    def ending(self) -> Iterator[None]:
+        """What storage will not give or take now is left for the next run; nothing is raised for it."""
         try:
             yield
-        finally:
-            with self._change:
-                self._free += units
-                self._change.notify_all()
+        except BadImage as bad:
+            self.refuse(bad.reason, str(bad))
+        except NotFound:
+            self.refuse("vanished", images.REASONS["vanished"])
+        except StoreError as error:
+            leave(self.row, error)
+
+    def refuse(self, reason: str, text: str) -> None:
+        self.row |= {"status": "quarantined", "reason": reason, "text": text}
 
 
 class Reader:
-    """`written`: raw labels that the label manifest gives to names, with the rule "manifest"."""
+    """Three stages for each object, each in its turn: `fetch` and `place` wait for storage, and may be done for many at a
+    time; `decode` computes, and packs into the spool. `room` is asked before it takes so many bytes of memory. `written`: raw
+    labels that the label manifest gives to names, with the rule "manifest".
+    """
 
     def __init__(
         self,
@@ -64,79 +66,74 @@ class Reader:
         to_predict: Store,
         admission: Admission,
         written: Mapping[str, list[str]],
+        spool: Spool,
+        room: Callable[[int], AbstractContextManager[object]],
     ) -> None:
-        self._uri, self._threads = step.source, step.threads
-        self._source, self._to_predict, self._admission, self._written = source, to_predict, admission, written
+        self._source, self._to_predict, self._spool, self._room = source, to_predict, spool, room
+        self._admission, self._written = admission, written
         self._rule = Rule(step.label_rule, step.label_pattern)
         self._limits = Limits(
             int(step.max_megapixels * 1e6), int(step.max_megabytes * 1e6), step.min_side, step.max_aspect
         )
-        self._budget = Budget(MEMORY)
 
-    def read_all(self, blobs: list[Blob]) -> Iterator[Picture]:
-        """In their order, some ahead of who asks, so that memory is flat."""
-        pending: collections.deque[Future[Picture]] = collections.deque()
-        pool = ThreadPoolExecutor(self._threads, "sort")
-        decoder = Decoder(self._limits, len(blobs))
-        try:
-            for blob in blobs:
-                pending.append(pool.submit(self._take, blob, decoder))
-                if len(pending) >= 4 * self._threads:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
-        finally:
-            pool.shutdown(cancel_futures=True)
-            decoder.close()
+    def begin(self, blob: Blob) -> Reading:
+        return Reading(
+            blob, {"uri": f"{self._source.uri}/{blob.name}", "generation": blob.generation, "size": blob.size}
+        )
 
-    def _take(self, blob: Blob, decoder: Decoder) -> Picture:
-        """One object. What storage will not give or take now is left for the next run, and the others go on."""
-        row: dict[str, Any] = {"uri": f"{self._uri}/{blob.name}", "generation": blob.generation, "size": blob.size}
-        jpeg = None
-        try:
-            jpeg = self._read(blob, row, decoder)
-        except BadImage as bad:
-            row |= {"status": "quarantined", "reason": bad.reason, "text": str(bad)}
-        except NotFound:
-            row |= {"status": "quarantined", "reason": "vanished", "text": images.REASONS["vanished"]}
-        except StoreError as error:
-            leave(row, error)
-        try:
-            self.put_aside(blob, row)
-        except StoreError as error:
-            leave(row, error)
-        return Picture(row, jpeg)
+    def fetch(self, reading: Reading) -> Reading:
+        with reading.ending():
+            blob = reading.blob
+            if blob.size > self._limits.max_bytes:
+                raise BadImage("too-large", f"{blob.size:,} bytes, allowed are {self._limits.max_bytes:,}")
+            reading.data = self._source.read(blob.name, blob.generation)
+            if held_label(blob.name) is not None:
+                quarantine.expect_original(self._source, blob, reading.data)
+        return reading
 
-    def put_aside(self, blob: Blob, row: Mapping[str, Any]) -> None:
-        """Copy what is quarantined or held to where its row says. Safe to repeat."""
-        if row["status"] == "quarantined" and row["reason"] != "vanished":
-            quarantine.put_aside(self._source, blob, row["reason"], row["text"])
-        if row["status"] == "held":
-            quarantine.hold(self._source, blob, row["label"])
+    def decode(self, reading: Reading) -> Reading:
+        if not reading.ended:
+            with reading.ending():
+                self._decode(reading, reading.data)
+        reading.data = b""
+        return reading
 
-    def _read(self, blob: Blob, row: dict[str, Any], decoder: Decoder) -> bytes | None:
-        """Fill the row; returns the packed JPEG, or None if the picture is held. Raises BadImage, StoreError."""
-        if blob.size > self._limits.max_bytes:
-            raise BadImage("too-large", f"{blob.size:,} bytes, allowed are {self._limits.max_bytes:,}")
-        data = self._source.read(blob.name, blob.generation)
-        if held_label(blob.name) is not None:
-            quarantine.expect_original(self._source, blob, data)
-        row |= {"size": len(data), "sha256": hashlib.sha256(data).hexdigest(), "crc32c": copies.crc32c(data)}
+    def place(self, reading: Reading) -> Reading:
+        """Copy it to where it belongs: that of a usable picture goes under its label."""
+        if not reading.ended:
+            with reading.ending():
+                row = reading.row
+                row["copy"], row["made"] = copies.copy(self._source, reading.blob, self._to_predict, row)
+                row["status"] = "packed"
+        with reading.ending():
+            quarantine.follow(self._source, reading.blob, reading.row)
+        if reading.row["status"] != "packed":
+            reading.slot = None
+        return reading
+
+    def give_up(self, blob: Blob) -> Reading:
+        """All of it, for an object of which its decoder dies."""
+        reading = self.begin(blob)
+        reading.refuse("unreadable", f"{images.REASONS['unreadable']} (it kills its decoder)")
+        return self.place(reading)
+
+    def _decode(self, reading: Reading, data: bytes) -> None:
+        row = reading.row
+        row |= {"size": len(data), "sha256": copies.sha256(data), "crc32c": copies.crc32c(data)}
         image = images.open_image(data, self._limits)
-        raw, label = self._label(blob.name)
+        raw, label = self._label(reading.blob.name)
         row |= {"label": label, "written": raw}
         match self._admission.of(label):
             case "refuse":
                 raise BadImage("label-not-allowed", f"{images.REASONS['label-not-allowed']}: {label}")
             case "hold":
                 row |= {"status": "held", "text": f"{label} is not allowed yet"}
-                return None
-        with self._budget.take(images.memory(image)):
-            decoded = decoder.decode(data)
-        row |= {"status": "packed", "key": row["sha256"][:20]}
-        row |= {"width": decoded.width, "height": decoded.height, "phash": decoded.phash}
-        row["copy"], row["made"] = copies.copy(self._source, blob, self._to_predict, label, data, row["sha256"])
-        return decoded.jpeg
+                return
+        with self._room(images.memory(image)):
+            picture = images.finish(image)
+            jpeg, phash = images.pack(picture), images.perceptual_hash(picture)
+        reading.slot = self._spool.add(jpeg)
+        row |= {"key": row["sha256"][:20], "width": picture.width, "height": picture.height, "phash": phash}
 
     def _label(self, name: str) -> tuple[str, str]:
         """The label as it is written, and normalised. Raises BadImage."""
@@ -153,7 +150,7 @@ class Reader:
         return raw, label
 
 
-def leave(row: dict[str, Any], error: StoreError) -> None:
+def leave(row: Row, error: StoreError) -> None:
     """Leave an object to the next run."""
     log.warning("left for the next run: %s: %s", ascii(row["uri"]), error)
     row |= {"status": "left", "reason": None, "text": str(error)}

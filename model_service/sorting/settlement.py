@@ -10,10 +10,10 @@ import menagerie_contract as contract
 
 from model_service import batches
 from model_service.ledger import Head, read_head
-from model_service.sorting import accounts, copies
+from model_service.sorting import accounts, copies, quarantine
 from model_service.sorting.history import History
 from model_service.sorting.item import Item, Row
-from model_service.sorting.reading import Reader, leave
+from model_service.sorting.reading import leave
 from model_service.storage import NotFound, Store, StoreError
 
 
@@ -22,10 +22,8 @@ class Settlement:
     known what becomes of a picture, so that reading never waits; here those that should not be are taken back.
     """
 
-    def __init__(
-        self, step: contract.Sort, reader: Reader, source: Store, to_predict: Store, begun: Head, total: int
-    ) -> None:
-        self._step, self._reader, self._total = step, reader, total
+    def __init__(self, step: contract.Sort, source: Store, to_predict: Store, begun: Head, total: int) -> None:
+        self._step, self._total = step, total
         self._source, self._to_predict = source, to_predict
         self._before = {batch.name for batch in begun.batches}
 
@@ -46,7 +44,7 @@ class Settlement:
             if row["status"] == "quarantined" and item.row["status"] == "packed":
                 try:
                     self._withdraw(item, history)
-                    self._reader.put_aside(item.blob, row)
+                    quarantine.follow(self._source, item.blob, row)
                 except StoreError as error:
                     leave(row, error)
                 row["copy"] = None

@@ -2,38 +2,61 @@
 
 from __future__ import annotations
 
-import tempfile
-from array import array
-from typing import IO
+import os
+from pathlib import Path
+from typing import NamedTuple
 
-from model_service.scratch import filling, making_room
+from model_service.scratch import filling
+
+
+class Slot(NamedTuple):
+    """Where a picture is: its file, and the first byte and the number of bytes there."""
+
+    file: Path
+    start: int
+    size: int
 
 
 class Spool:
-    """Numbered byte strings in one temporary file without a name: nothing is left of it, however the process ends."""
+    """A file that only grows, and only by the hands of one process at a time."""
 
-    def __init__(self) -> None:
-        with making_room():
-            self._file: IO[bytes] = tempfile.TemporaryFile(prefix="menagerie-spool-")  # noqa: SIM115 (closed at the end)
-        self._ends = array("Q", [0])
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        with filling():
+            self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self._end = os.fstat(self._file).st_size  # of what one that was killed has written
 
     def __enter__(self) -> Spool:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with filling():
-            self._file.close()
+        os.close(self._file)
 
-    def add(self, data: bytes) -> int:
-        """Returns the number by which it is read. Raises StepError when the disk is full."""
-        with filling():
-            self._file.seek(self._ends[-1])
-            self._file.write(data)
-        self._ends.append(self._ends[-1] + len(data))
-        return len(self._ends) - 2
+    def add(self, data: bytes) -> Slot:
+        """Raises StepError when the disk is full."""
+        start, rest = self._end, memoryview(data)
+        while rest:
+            with filling():
+                written = os.write(self._file, rest)
+            self._end += written
+            rest = rest[written:]
+        return Slot(self._path, start, len(data))
 
-    def read(self, number: int) -> bytes:
-        start, end = self._ends[number], self._ends[number + 1]
-        with filling():  # the last ones are written only now
-            self._file.seek(start)
-        return self._file.read(end - start)
+
+class Slots:
+    """Reads what is in spools."""
+
+    def __init__(self) -> None:
+        self._files: dict[Path, int] = {}
+
+    def __enter__(self) -> Slots:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for file in self._files.values():
+            os.close(file)
+
+    def read(self, slot: Slot) -> bytes:
+        if slot.file not in self._files:
+            self._files[slot.file] = os.open(slot.file, os.O_RDONLY)
+        return os.pread(self._files[slot.file], slot.size, slot.start)

@@ -40,7 +40,18 @@ class Meter:
     def counts(self) -> dict[str, int]:
         """All counts by name, at one moment."""
         with self._lock:
-            return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "_lock"}
+            return self._now()
+
+    def take(self) -> dict[str, int]:
+        """Those since the last call, for a meter elsewhere to add."""
+        with self._lock:
+            taken = self._now()
+            for name in taken:
+                setattr(self, name, 0)
+            return taken
+
+    def _now(self) -> dict[str, int]:
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "_lock"}
 
 
 class Metered:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import fcntl
 import json
 import os
@@ -15,8 +16,12 @@ from typing import Any
 import menagerie_contract as contract
 import pytest
 
-from tests.model_service.buckets import Buckets, local, make_buckets
+from model_service.storage import gcs
+from model_service.storage.retries import RETRY
+from tests.model_service.buckets import NAMES, Buckets, local, make_buckets
 from tests.model_service.cloud import Cloud, at_hand
+from tests.model_service.forked import Forks
+from tests.support.gcs import GcsServer
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -58,6 +63,37 @@ def _cloud() -> Iterator[Cloud]:
 def cloud(_cloud: Cloud) -> Iterator[Cloud]:
     yield _cloud
     _cloud.release()
+
+
+@pytest.fixture
+def server(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> GcsServer:
+    """Which fails as it is told to; what it fails is soon tried again."""
+    if cloud.server is None:
+        pytest.skip("faults are ordered from our own server only")
+    monkeypatch.setattr(gcs, "RETRY", RETRY.with_delay(initial=0.001, maximum=0.01))
+    return cloud.server
+
+
+@pytest.fixture(scope="module")
+def forks(_cloud: Cloud) -> Iterator[Forks]:
+    with Forks() as forks:
+        yield forks
+
+
+@pytest.fixture(params=["folders", "gcs"])
+def stores(request: pytest.FixtureRequest, tmp_path: Path, cloud: Cloud) -> Buckets:
+    """Empty buckets of each kind."""
+    if request.param == "folders":
+        return make_buckets(tmp_path)
+    return Buckets(tmp_path, tuple(cloud.take() for _ in NAMES))
+
+
+@pytest.fixture
+def told() -> Iterator[collections.Counter[str]]:
+    """Counts, which a soak shows."""
+    counts: collections.Counter[str] = collections.Counter()
+    yield counts
+    print(dict(counts))
 
 
 @pytest.fixture(scope="session")

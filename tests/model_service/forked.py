@@ -1,9 +1,9 @@
 """Steps in forked children of a process that has imported everything: many at the same moment, and killed where a test wants.
 
-Run as a script it reads lines of JSON: a list of children, each {"argv": […], "point": n, "delay": seconds}. It starts them
-together, and answers with a line: how each ended, how many points it came to, and the seconds that all took. A point is
-just before or just after a bucket is changed: a file takes or loses its name, a request that writes is sent. A child is
-killed by SIGKILL at its `point` (the first is 1) or after its `delay`; 0 is never.
+Run as a script it reads lines of JSON: a list of children, each {"argv": […], "point": n, "delay": seconds, "processes": n}.
+It starts them together, and answers with a line: how each ended, how many points it came to, and the seconds that all took.
+A point is just before or just after a bucket is changed: a file takes or loses its name, a request that writes is sent. A
+child is killed by SIGKILL at its `point` (the first is 1) or after its `delay`; 0 is never.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ class Child:
     argv: list[str]
     point: int = 0
     delay: float = 0.0
+    processes: int = 1  # by which a sort reads its pictures, however few they are
 
 
 @dataclass(frozen=True)
@@ -109,12 +110,14 @@ def serve() -> None:
     from requests.adapters import HTTPAdapter
 
     from model_service.__main__ import main
+    from model_service.sorting import crew
 
     for module in IMPORTS:
         importlib.import_module(module)
     Image.init()
 
-    def child(argv: list[str], points: Points) -> int:
+    def child(argv: list[str], points: Points, processes: int) -> int:
+        crew.MANY, crew._cores = 1 if processes > 1 else crew.MANY, lambda: processes
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         signal.alarm(PATIENCE)
         os.fsync = lambda fd: None  # a killed process, unlike a failed disk, loses nothing that it wrote
@@ -135,7 +138,7 @@ def serve() -> None:
                 try:
                     os.close(opener)
                     os.read(gate, 1)  # returns when all are there
-                    code = child(one["argv"], points)
+                    code = child(one["argv"], points, one["processes"])
                 finally:
                     os._exit(code)
             started.append((pid, points))

@@ -28,8 +28,7 @@ from model_service.plan import plan
 from model_service.shards import read_shard
 from model_service.sort import sort
 from model_service.sorting import labels
-from model_service.storage import BucketMissing, gcs, open_store
-from model_service.storage.retries import RETRY
+from model_service.storage import BucketMissing, open_store
 from tests.model_service.buckets import CLASSES, NAMES, Buckets, encoded, local, make_buckets, square
 from tests.model_service.cloud import Cloud
 from tests.support.gcs import Fault, GcsServer
@@ -467,14 +466,6 @@ def test_too_much_left_fails_the_step_and_may_be_tried_again(folders: Buckets) -
         folders.sorted()
 
     assert failed.value.retry
-
-
-@pytest.fixture
-def server(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> GcsServer:
-    if cloud.server is None:
-        pytest.skip("faults are ordered from our own server only")
-    monkeypatch.setattr(gcs, "RETRY", RETRY.with_delay(initial=0.001, maximum=0.01))
-    return cloud.server
 
 
 def test_what_cloud_storage_does_not_take_now_is_left_for_the_next_run(remote: Buckets, server: GcsServer) -> None:

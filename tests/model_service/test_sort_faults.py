@@ -34,24 +34,8 @@ WAYS += [{"reset": True}, {"reset": True, "after": True}, {"short": True}, {"pat
 
 
 @pytest.fixture
-def server(cloud: Cloud, monkeypatch: pytest.MonkeyPatch) -> GcsServer:
-    if cloud.server is None:
-        pytest.skip("faults are ordered from our own server only")
-    monkeypatch.setattr(gcs, "RETRY", RETRY.with_delay(initial=0.001, maximum=0.01))
-    return cloud.server
-
-
-@pytest.fixture
 def remote(cloud: Cloud, tmp_path: Path) -> Buckets:
     return Buckets(tmp_path, tuple(cloud.take() for _ in NAMES))
-
-
-@pytest.fixture
-def told() -> Iterator[collections.Counter[str]]:
-    """Counts, which a soak shows."""
-    counts: collections.Counter[str] = collections.Counter()
-    yield counts
-    print(dict(counts))
 
 
 class Hiccups:

@@ -6,32 +6,22 @@ import collections
 import dataclasses
 import random
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from model_service.ledger import read_head
-from tests.model_service.buckets import NAMES, Buckets, make_buckets
-from tests.model_service.cloud import Cloud
+from tests.model_service.buckets import Buckets
 from tests.model_service.forked import Child, Ended, Forks
 from tests.model_service.proofs import check_exactly_once, manifests, many, picture, restore, snapshot
 
 ARGUMENTS: dict[str, Any] = {"holdout": 0.5, "max_bad": 0.9, "allow": "cat, dog", "new_classes": "hold", "threads": 4}
 
 
-@pytest.fixture(scope="module")
-def forks(_cloud: Cloud) -> Iterator[Forks]:
-    with Forks() as forks:
-        yield forks
-
-
-@pytest.fixture(params=["folders", "gcs"])
-def buckets(request: pytest.FixtureRequest, tmp_path: Path, cloud: Cloud) -> Buckets:
-    if request.param == "folders":
-        return make_buckets(tmp_path)
-    return Buckets(tmp_path, tuple(cloud.take() for _ in NAMES))
+@pytest.fixture
+def buckets(stores: Buckets) -> Buckets:
+    return stores
 
 
 def put_some_of_everything(buckets: Buckets) -> None:
@@ -100,3 +90,28 @@ def test_killed_anywhere_and_run_again_everything_is_as_if_it_had_not_been(
         cases, moments, again = cases + 1, moments + (struck > 0), again + max(struck - 1, 0)
     assert moments >= many(3, 100) / 2
     print(f"killed at {stretches} of {points} points, {moments} times at any moment and {again} times again")
+
+
+def test_so_it_is_when_processes_read_its_pictures(buckets: Buckets, forks: Forks, tmp_path: Path) -> None:
+    """What they do when the step is killed, some of them a little later than that, is done again."""
+    for n in range(30):
+        buckets.put(f"{('cat', 'dog')[n % 2]}_{n}.jpg", picture(n))
+        buckets.put(f"cat_{n}_1.jpg", b"text")
+    before, drawn = snapshot(buckets), random.Random(5)
+
+    def sort(delay: float = 0.0) -> Ended:
+        step = dataclasses.replace(buckets.sort_step("r1", **ARGUMENTS), result=f"file://{tmp_path}/r1.json")
+        return forks.run(Child(step.argv(), delay=delay, processes=2))
+
+    whole = sort()
+    assert whole.codes == [0]
+    expected = snapshot(buckets)
+    check_exactly_once(buckets)
+    kills = 0
+    for _ in range(many(2, 40)):
+        restore(buckets, before)
+        (tmp_path / "r1.json").unlink(missing_ok=True)
+        kills += sort(drawn.uniform(0.2, 1.0) * whole.seconds).codes == [-9]
+        assert sort().codes == [0]
+        assert snapshot(buckets) == expected
+    print(f"killed {kills} times while processes read")

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
 
 import menagerie_contract as contract
 import pytest
 
 from model_service.sorting.labels import copy_name
 from model_service.storage import StoreError, open_store
-from tests.model_service.buckets import NAMES, Buckets, make_buckets
-from tests.model_service.cloud import Cloud
+from tests.model_service.buckets import Buckets
 from tests.model_service.proofs import check_exactly_once, do_before, manifests, picture
 
 NAME, DATA, OTHER = "cat_1.jpg", picture("one"), picture("other", side=96)
@@ -23,11 +21,9 @@ MOMENTS = {
 }
 
 
-@pytest.fixture(params=["folders", "gcs"])
-def buckets(request: pytest.FixtureRequest, tmp_path: Path, cloud: Cloud) -> Buckets:
-    if request.param == "folders":
-        return make_buckets(tmp_path)
-    return Buckets(tmp_path, tuple(cloud.take() for _ in NAMES))
+@pytest.fixture
+def buckets(stores: Buckets) -> Buckets:
+    return stores
 
 
 def put_pictures(buckets: Buckets) -> None:

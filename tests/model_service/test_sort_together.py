@@ -8,9 +8,7 @@ import hashlib
 import itertools
 import random
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import menagerie_contract as contract
@@ -22,8 +20,7 @@ from model_service.ledger import read_head
 from model_service.plan import plan
 from model_service.sort import sort
 from model_service.storage import StoreError
-from tests.model_service.buckets import NAMES, Buckets, make_buckets
-from tests.model_service.cloud import Cloud
+from tests.model_service.buckets import Buckets
 from tests.model_service.forked import Child, Forks
 from tests.model_service.proofs import check_exactly_once, do_before, many, packed, picture, restore, snapshot
 
@@ -31,25 +28,9 @@ ROUNDS = many(1, 20)
 ARGUMENTS: dict[str, Any] = {"threads": 4, "shard_megabytes": 0.01, "max_bad": 0.5}
 
 
-@pytest.fixture(scope="module")
-def forks(_cloud: Cloud) -> Iterator[Forks]:
-    with Forks() as forks:
-        yield forks
-
-
-@pytest.fixture(params=["folders", "gcs"])
-def buckets(request: pytest.FixtureRequest, tmp_path: Path, cloud: Cloud) -> Buckets:
-    if request.param == "folders":
-        return make_buckets(tmp_path)
-    return Buckets(tmp_path, tuple(cloud.take() for _ in NAMES))
-
-
 @pytest.fixture
-def told() -> Iterator[collections.Counter[str]]:
-    """Counts, which a soak shows."""
-    counts: collections.Counter[str] = collections.Counter()
-    yield counts
-    print(dict(counts))
+def buckets(stores: Buckets) -> Buckets:
+    return stores
 
 
 def put_pictures(buckets: Buckets) -> set[str]:
