@@ -52,9 +52,7 @@ class Row:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--pictures", type=int, default=2000, help="how many are sorted (default: 2000)")
-    parser.add_argument(
-        "--side", type=int, default=640, help="median of their longer sides, in pixels (default: 640)"
-    )
+    parser.add_argument("--side", type=int, default=640, help="median of their longer sides, in pixels (default: 640)")
     parser.add_argument("--repeats", type=int, default=5, help="rounds, of which medians are taken (default: 5)")
     parser.add_argument("--quick", action="store_true", help="100 pictures, one round, memory to 10,000 objects only")
     parser.add_argument("--photographs", type=Path, help="folder of <label>/*.jpg to derive the pictures from")

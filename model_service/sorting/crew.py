@@ -60,10 +60,10 @@ class Work:
             yield Reader(self.step, source, to_predict, self.admission, self.written, opened, room)
 
 
-def prepare() -> None:
+def prepare(step: contract.Arriving) -> None:
     """Begin what the start of processes takes longest with, for there will be many arrivals; returns at once."""
     if min(_cores(), MOST) > 1:
-        _context()
+        _context(step)
         forkserver.ensure_running()
 
 
@@ -154,9 +154,10 @@ class _Helper:
     def _start(self) -> None:
         blobs, written = list(self._left), self._work.written
         work = replace(self._work, written={blob.name: written[blob.name] for blob in blobs if blob.name in written})
-        self._answers, theirs = _context().Pipe(duplex=False)
+        context = _context(work.step)
+        self._answers, theirs = context.Pipe(duplex=False)
         share = work, self._room, self._spool, blobs[: self._suspects], blobs[self._suspects :]
-        self._process = _context().Process(target=_serve, args=(*share, theirs), daemon=True)
+        self._process = context.Process(target=_serve, args=(*share, theirs), daemon=True)
         self._process.start()
         theirs.close()
 
@@ -180,10 +181,12 @@ def _serve(
         answers.send((error, meter.take()))
 
 
-def _context() -> ForkServerContext:
-    """Whose processes are forked from one without threads, where that is safe."""
+def _context(step: contract.Arriving) -> ForkServerContext:
+    """Whose processes are forked from one without threads, where that is safe, and which has imported what they need."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
+    context.set_forkserver_preload(
+        [__name__, *(["model_service.storage.gcs"] if step.source.startswith("gs://") else [])]
+    )
     return context
 
 

@@ -94,7 +94,7 @@ def first(
     listing, new = new_objects(step, source, head, parts)
     blobs = list(itertools.islice(new, min(size, crew.MANY)))
     if len(blobs) == crew.MANY:
-        crew.prepare()
+        crew.prepare(step)
         blobs += itertools.islice(new, size - len(blobs))
     if not blobs:
         refuse_empty(step, listing)
