@@ -25,9 +25,7 @@ sys.path[:1] = [str(REPO), str(REPO / "plugins")]  # in the place of this folder
 
 from bench.sorting import limit, memory, pictures, ways  # noqa: E402
 from bench.sorting.server import Server, serving  # noqa: E402
-from demo.pictures.batch import write_batch  # noqa: E402
 
-PHOTOGRAPHS = REPO.parent / "shared/data/animals"  # at hand in development only
 DELAY = 0.02  # seconds
 
 
@@ -82,15 +80,11 @@ def main() -> int:
 
 def make_pictures(folder: Path, photographs: Path | None, count: int, side: int) -> Path:
     """The folder in which they arrive."""
-    source, origins = folder / "all", photographs or PHOTOGRAPHS
+    source = folder / "all"
     source.mkdir()
-    if photographs is None and not PHOTOGRAPHS.is_dir():
-        origins = folder / "drawn"
-        write_batch(origins, per_kind=40, seed=0, broken=False)
-    pictures.derive(source, pictures.labelled(origins), count, side, limit.CORES)
-    print(
-        f"{pictures.describe(source)}, from {'drawings' if origins == folder / 'drawn' else 'photographs'}", flush=True
-    )
+    origins, what = pictures.origins(folder, photographs)
+    pictures.derive(source, origins, count, side, limit.CORES)
+    print(f"{pictures.describe(source)}, from {what}", flush=True)
     return source
 
 

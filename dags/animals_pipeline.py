@@ -14,7 +14,7 @@ from airflow.providers.common.compat.sdk import TriggerRule, dag
 from airflow.providers.standard.decorators.branch_python import branch_task
 from airflow.providers.standard.decorators.python import python_task
 from airflow.providers.standard.decorators.short_circuit import short_circuit_task
-from menagerie import decisions, documents
+from menagerie import decisions, documents, links
 from menagerie.launchers import fan_out, launch, reap
 from menagerie.params import PARAMS, POD_PARAMS
 from menagerie.settings import settings
@@ -32,7 +32,8 @@ animals_all ─ plan ─ sort ─┬─ predict (a task a shard) ─ evaluate �
 Drop `<label>_<n>.jpg` files (or `<label>/<any name>.jpg` with **label rule** *folder*; or any, and a table of names and labels,
 with *manifest*) into **animals_all** and trigger, or wait for the schedule. Pictures that cannot be used are copied to
 `animals_all/_quarantine/<reason>/`, those whose label is not allowed yet to `animals_all/_held/<label>/`; the report is
-`animals_predicted/<run>/report.html`. Every task may be cleared and run again: nothing is lost and nothing happens twice.
+`animals_predicted/<run>/report.html`, and the button **Report** of *evaluate* leads to it. Every task may be cleared and run
+again: nothing is lost and nothing happens twice.
 """
 
 ALL, TO_PREDICT, PREDICTED, MODELS = (
@@ -41,6 +42,7 @@ ALL, TO_PREDICT, PREDICTED, MODELS = (
 ARRIVING = ("label_manifest", "allow", "new_classes")  # the Params that plan and sort are both told
 LIMITS = ("max_megapixels", "max_megabytes", "min_side", "max_aspect")
 SORTING = ("label_rule", "label_pattern", "max_bad", *LIMITS)  # and those that sort alone is told
+EVALUATING = ("min_accuracy", "max_new", "on_drift", "review", "csv")
 RUN = "{{ run_id | run_name }}"
 CHAMPION = "{{ ti.xcom_pull(task_ids='champion') or '' }}"
 CANDIDATE = "{{ ti.xcom_pull(task_ids='train')['outputs']['version'] }}"
@@ -52,11 +54,12 @@ def step_fields(name: str) -> dict[str, str]:
 
 
 def where_to_deploy() -> dict[str, Any]:
-    """The website is on this machine, or beside the pods."""
+    """The website is on this machine, or beside the pods. Either way it shows the reports."""
     wanted = settings()
     if not wanted.in_pods:
-        return {"site": wanted.site, "url": wanted.site_url}
+        return {"site": wanted.site, "url": wanted.site_url, "predicted": PREDICTED}
     return {
+        "predicted": PREDICTED,
         "target": "kubernetes",
         "namespace": wanted.namespace,
         "image": wanted.serve_image,
@@ -149,8 +152,8 @@ def animals_pipeline() -> None:
         return "nothing new arrived: the champion stays, nothing to do"
 
     @python_task
-    def plan_predict(result: dict[str, Any], version: str, run_id: str) -> list[list[str]]:
-        """The command lines of the mapped predict tasks."""
+    def plan_predict(result: dict[str, Any], version: str, params: dict[str, Any], run_id: str) -> list[list[str]]:
+        """The command lines of the mapped predict tasks, one a shard; with many shards, one for several of them."""
         run = contract.run_name(run_id)
         return [
             contract.Predict(
@@ -159,16 +162,22 @@ def animals_pipeline() -> None:
                 result=contract.result(MODELS, run, f"predict-{number:05d}"),
                 model=version,
                 shards=tuple(shards),
-                output=contract.predictions(PREDICTED, run, number),
+                predicted=PREDICTED,
+                precision=params["precision"],
             ).argv()
             for number, shards in enumerate(decisions.shard_groups(result["outputs"]["shards"]))
         ]
 
     evaluate = launch(
         contract.Evaluate(
-            **step_fields("evaluate"), model=CHAMPION, predicted=PREDICTED, min_accuracy=param("min_accuracy")
+            **step_fields("evaluate"),
+            model=CHAMPION,
+            predicted=PREDICTED,
+            to_predict=TO_PREDICT,
+            **{name: param(name) for name in EVALUATING},
         ),
         task_id="evaluate",
+        links=[links.Report()],
     )
 
     @branch_task

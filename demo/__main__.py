@@ -80,7 +80,12 @@ def _run(configured: Config, processes: Processes, rule: str, console: Console) 
     for bucket in ("animals_all", "animals_to_predict", "animals_predicted", "animals_models"):
         (configured.buckets / bucket).mkdir(parents=True)
     (configured.state / "site").mkdir()
-    site = contract.Serve(models=configured.bucket("animals_models"), site=configured.site, port=configured.site_port)
+    site = contract.Serve(
+        models=configured.bucket("animals_models"),
+        site=configured.site,
+        port=configured.site_port,
+        predicted=configured.bucket("animals_predicted"),
+    )
     processes.start("website", [sys.executable, "-m", "model_service", *site.argv()], dict(os.environ), ROOT)
     console.print("starting Airflow (about 30 s) …")
     airflow = Airflow(configured)

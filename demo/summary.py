@@ -33,7 +33,7 @@ def show(config: Config, airflow: Airflow, runs: list[tuple[str, float]], consol
     places = {
         "Airflow": f"{config.airflow_url}  (user admin, password {airflow.password})",
         "Website": config.site_url,
-        "Report": contract.report(config.bucket("animals_predicted"), contract.run_name(runs[-1][0])),
+        "Report": f"{config.site_url}/report/{contract.run_name(runs[-1][0])}",
         "Buckets": f"file://{config.buckets}",
         "To end it": "make demo-stop",
     }

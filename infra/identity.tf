@@ -31,6 +31,7 @@ locals {
     "animals_models/animals-website"       = "roles/storage.objectViewer"
     "animals_models/menagerie-composer"    = "roles/storage.objectViewer" # results and the champion pointer
     "animals_predicted/menagerie-composer" = "roles/storage.objectViewer" # metrics
+    "animals_predicted/animals-website"    = "roles/storage.objectViewer" # reports
   }
 
   # What may be written in a bucket that may otherwise only be read, as prefixes of object names.
@@ -50,13 +51,20 @@ resource "google_storage_bucket_iam_member" "data" {
 }
 
 # `deploy --teardown` removes the website's Kubernetes account and with it the tie to its Google account; the next deploy makes it
-# anew, without. So the Kubernetes account may read models by itself, too.
+# anew, without. So the Kubernetes account may read models and reports by itself, too.
 resource "google_storage_bucket_iam_member" "website" {
-  bucket = google_storage_bucket.data["animals_models"].name
+  for_each = toset(["animals_models", "animals_predicted"])
+
+  bucket = google_storage_bucket.data[each.value].name
   role   = "roles/storage.objectViewer"
   member = "principal://iam.googleapis.com/projects/${data.google_project.this.number}/locations/global/workloadIdentityPools/${var.project}.svc.id.goog/subject/ns/${var.namespace}/sa/animals-website"
 
   depends_on = [google_container_cluster.main]
+}
+
+moved {
+  from = google_storage_bucket_iam_member.website
+  to   = google_storage_bucket_iam_member.website["animals_models"]
 }
 
 resource "google_storage_bucket_iam_member" "prefix" {

@@ -1,12 +1,13 @@
-"""What arrived in a run: the result documents of plan and of each sort, added up for the report."""
+"""What arrived in a run, and what its steps cost so far: the result documents of plan, sorts and predicts, for the report."""
 
 from __future__ import annotations
 
 import collections
 import json
+import logging
 import math
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import menagerie_contract as contract
 
@@ -16,29 +17,56 @@ _SUMS = ("packed", "duplicates", "left", "near_duplicates", "read", "copied", "b
 _COSTS = ("class_a", "class_b", "usd", "seconds")  # also of plan, which lists
 _PLANNED = ("listed", "new", "ranges", "left_for_next_run")
 _TABLES = ("classes", "held", "quarantined")  # number by label or reason
+_SPENT = ("bytes_in", "bytes_out", *_COSTS)  # a row of the table of costs
 
 Counts = dict[str, Any]
+log = logging.getLogger(__name__)
 
 
 class _Damaged(Exception):
     """A document that is no result of its step."""
 
 
-def arrived(models: str, run: str) -> Counts | None:
-    """What the documents of a run say together (see `added_up`); None if there is none, as when sort was run by hand."""
-    store = open_store(models)
-    prefix = name_in(store, contract.result(models, run, "sort-")).removesuffix(".json")
-    names = [name_in(store, contract.result(models, run, "plan")), *(blob.name for blob in store.list(prefix))]
-    found, damaged = dict[str, Counts](), list[str]()
-    for name in names:
-        step = name.rpartition("/")[2].removesuffix(".json")
-        try:
-            if counts := _counts(store, name, _of_plan if step == "plan" else _of_sort):
-                found[step] = counts
-        except _Damaged:
-            damaged.append(step)
-    plan = found.pop("plan", None)
-    return added_up(plan, list(found.values()), damaged) if plan or found or damaged else None
+class Told(NamedTuple):
+    """The counts of a run's successful steps; `damaged` names the plan and sorts whose document could not be read."""
+
+    plan: Counts | None
+    sorts: list[Counts]
+    predicts: list[Counts]
+    damaged: list[str]
+
+
+def told(models: str, run: str, store: Store | None = None) -> Told:
+    """What the result documents of a run's plan, sorts and predicts say, where there are any."""
+    store = store or open_store(models)
+    plan, damaged = _read(store, [name_in(store, contract.result(models, run, "plan"))], _of_plan)
+    sorts, more = _read(store, _names(store, models, run, "sort"), _of_sort)
+    predicts, unknown = _read(store, _names(store, models, run, "predict"), _of_predict)
+    for step in unknown:
+        log.warning("the result of %s does not say what it cost: it is not in the table of costs", step)
+    return Told(next(iter(plan), None), sorts, predicts, damaged + more)
+
+
+def arrived(told: Told) -> Counts | None:
+    """What the documents of plan and sorts say together; None if there is none, as when sort was run by hand."""
+    return added_up(told.plan, told.sorts, told.damaged) if told.plan or told.sorts or told.damaged else None
+
+
+def costs(told: Told, own: Mapping[str, Any]) -> list[Counts]:
+    """A row for each step that left a result, with what all its tasks spent together; the last is evaluate's `own`. Pure.
+
+    What a document does not say is None; so are evaluate's seconds, which are not over when this is written.
+    """
+    steps = {"plan": [told.plan] if told.plan else [], "sort": told.sorts, "predict": told.predicts}
+    rows = [_row(step, tasks) for step, tasks in steps.items() if tasks]
+    return [*rows, {"step": "evaluate", "tasks": 1} | {name: own.get(name) for name in _SPENT}]
+
+
+def _row(step: str, tasks: Sequence[Counts]) -> Counts:
+    spent: dict[str, list[Any]] = {name: [counts.get(name) for counts in tasks] for name in _SPENT}
+    return {"step": step, "tasks": len(tasks)} | {
+        name: None if None in values else sum(values) for name, values in spent.items()
+    }
 
 
 def added_up(plan: Counts | None, sorts: Sequence[Counts], damaged: Sequence[str] = ()) -> Counts:
@@ -67,6 +95,24 @@ def added_up(plan: Counts | None, sorts: Sequence[Counts], damaged: Sequence[str
     return total
 
 
+def _names(store: Store, models: str, run: str, step: str) -> list[str]:
+    """The result documents of a mapped step's tasks."""
+    prefix = name_in(store, contract.result(models, run, f"{step}-")).removesuffix(".json")
+    return [blob.name for blob in store.list(prefix)]
+
+
+def _read(store: Store, names: Iterable[str], whole: Callable[[Counts], bool]) -> tuple[list[Counts], list[str]]:
+    """The counts of those that succeeded, and the steps whose document is damaged."""
+    found, damaged = list[Counts](), list[str]()
+    for name in names:
+        try:
+            if counts := _counts(store, name, whole):
+                found.append(counts)
+        except _Damaged:
+            damaged.append(name.rpartition("/")[2].removesuffix(".json"))
+    return found, damaged
+
+
 def _counts(store: Store, name: str, whole: Callable[[Counts], bool]) -> Counts | None:
     """A result's counts; None without a success. Raises _Damaged unless they are `whole`."""
     try:
@@ -86,6 +132,10 @@ def _counts(store: Store, name: str, whole: Callable[[Counts], bool]) -> Counts 
 
 def _of_plan(counts: Counts) -> bool:
     return _numbers(counts[key] for key in (*_PLANNED, *_COSTS))
+
+
+def _of_predict(counts: Counts) -> bool:
+    return _numbers(counts[key] for key in _SPENT)
 
 
 def _of_sort(counts: Counts) -> bool:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import collections
+import contextlib
 import hashlib
 import io
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
 import menagerie_contract as contract
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from model_service import streams
+from model_service.ahead import Ahead
 from model_service.ledger import Batch, read_head
 from model_service.scratch import scratch
 from model_service.shards import BadShard, Sample, read_shard
@@ -65,9 +69,9 @@ def of_run(models: str, run: str) -> list[str]:
     return [batch.name for batch in read_head(models).batches if batch.run == run]
 
 
-def manifests(models: str, run: str | None = None) -> Iterator[tuple[str, pa.Table]]:
+def manifests(models: str, run: str | None = None, store: Store | None = None) -> Iterator[tuple[str, pa.Table]]:
     """Name and manifest of each batch (of a run), in the order of the commits. Raises BadShard, as `manifest` does."""
-    store = open_store(models)
+    store = store or open_store(models)
     for batch in read_head(models, store).batches:
         if run in (None, batch.run):
             yield batch.name, _manifest(store, models, batch)
@@ -90,11 +94,11 @@ def _manifest(store: Store, models: str, batch: Batch) -> pa.Table:
     return pq.read_table(io.BytesIO(data), use_threads=False)  # its threads may abort a process that ends soon
 
 
-def retracted(models: str) -> dict[str, set[str]]:
+def retracted(models: str, store: Store | None = None) -> dict[str, set[str]]:
     """Batch → keys of the pictures it packed that neither train nor judge any more: a later batch met them under another
     label (until the same label comes again after the other one was removed), or packed them under another one.
     """
-    store = open_store(models)
+    store = store or open_store(models)
     head = read_head(models, store)
     found: dict[str, set[str]] = {}
     doubted, confirmed, replaced = set[str](), set[str](), set[str]()
@@ -112,9 +116,9 @@ def retracted(models: str) -> dict[str, set[str]]:
 
 def sure(models: str, uris: dict[str, str], retracted: dict[str, set[str]]) -> Iterator[Sample]:
     """The pictures of shards (URI → sha256), as `samples` gives them, without those that are retracted."""
-    for uri, digest in uris.items():
-        doubtful = retracted.get(contract.batch_of(uri), set())
-        yield from (sample for sample in samples(models, {uri: digest}) if sample.key not in doubtful)
+    for uri, sample in _samples(models, uris):
+        if sample.key not in retracted.get(contract.batch_of(uri), ()):
+            yield sample
 
 
 def shards(models: str, batch: str, split: str) -> dict[str, str]:
@@ -133,30 +137,52 @@ def shards_in(models: str, batch: str, manifest: pa.Table, split: str) -> dict[s
 
 
 def samples(models: str, uris: dict[str, str]) -> Iterator[Sample]:
-    """The pictures of shards (URI → sha256), in order; one shard at a time is on this machine's disk.
+    """The pictures of shards (URI → sha256), in order; a shard is checked before any of its pictures is given, and the next
+    one fetched meanwhile: two at a time are on this machine's disk.
 
-    Raises BadShard on other bytes than the manifest's.
+    Raises BadShard for one that is missing or of other bytes than the manifest's.
     """
+    for _, sample in _samples(models, uris):
+        yield sample
+
+
+def _samples(models: str, uris: dict[str, str]) -> Iterator[tuple[str, Sample]]:
+    with (
+        scratch("shards") as folder,
+        contextlib.closing(Ahead(streams.fetched(open_store(models), uris, folder), 1)) as fetched,
+    ):
+        for uri, path in fetched:
+            for sample in read_shard(path):
+                yield uri, sample
+            path.unlink()
+
+
+class Described(NamedTuple):
+    """A shard as its manifest has it."""
+
+    sha256: str
+    pictures: int
+
+
+def described(models: str, uris: Iterable[str]) -> dict[str, Described]:
+    """The given shards by their URI. Raises BadShard for one no manifest lists."""
     store = open_store(models)
-    for uri, expected in uris.items():
-        with scratch("shard") as folder:
-            path = folder / uri.rsplit("/", 1)[1]
-            store.download(name_in(store, uri), path)
-            with path.open("rb") as stream:
-                if hashlib.file_digest(stream, "sha256").hexdigest() != expected:
-                    raise BadShard(f"{uri} is not the shard its manifest describes: its sha256 differs")
-            yield from read_shard(path)
-
-
-def digests(models: str, uris: tuple[str, ...]) -> dict[str, str]:
-    """URI → sha256 of the given shards, from their batches' manifests. Raises BadShard for one no manifest lists."""
-    known: dict[str, str] = {}
-    wanted = {contract.batch_of(uri) for uri in uris}
-    for batch in wanted.intersection(finished(models)):
-        table = manifest(models, batch)
-        for split in contract.SPLITS:
-            known |= shards_in(models, batch, table, split)
-    unknown = [uri for uri in uris if uri not in known]
-    if unknown:
-        raise BadShard(f"no manifest lists {unknown[0]}")
-    return {uri: known[uri] for uri in uris}
+    wanted: dict[str, list[str]] = {}
+    for uri in uris:
+        wanted.setdefault(contract.batch_of(uri), []).append(uri)
+    found: dict[str, Described] = {}
+    for batch in read_head(models, store).batches:
+        if batch.name not in wanted:
+            continue
+        table = _manifest(store, models, batch)
+        known = {
+            uri: sha for split in contract.SPLITS for uri, sha in shards_in(models, batch.name, table, split).items()
+        }
+        pictures = collections.Counter(table["shard"].to_pylist())
+        for uri in wanted[batch.name]:
+            if uri in known:
+                found[uri] = Described(known[uri], pictures[uri.rsplit("/", 1)[1]])
+    for uri in uris:
+        if uri not in found:
+            raise BadShard(f"no manifest lists {uri}", remedy="give shards that sort's result names")
+    return {uri: found[uri] for uri in uris}

@@ -23,8 +23,9 @@ FEWEST = 8  # pictures; with fewer there is no batch to learn from
 class Dataset:
     """Pictures as uint8 views [n, side, side, 3] in a file, their labels, and which shards (URI → sha256) they are from.
 
-    `kept` are a few of them as packed, in the order in which they were wanted; `left_out` the keys of pictures in the shards
-    that are not among these, since nobody knows their label (batches.retracted).
+    `sizes` are their widths and heights as packed, in pixels. `kept` are a few of them as packed, in the order in which they
+    were wanted; `left_out` the keys of pictures in the shards that are not among these, since nobody knows their label
+    (batches.retracted).
     """
 
     views: NDArray[np.uint8]
@@ -33,6 +34,7 @@ class Dataset:
     shards: dict[str, str] = field(default_factory=dict)
     kept: list[Sample] = field(default_factory=list)
     left_out: list[str] = field(default_factory=list)
+    sizes: list[tuple[int, int]] = field(default_factory=list)
 
     @property
     def classes(self) -> list[str]:
@@ -59,12 +61,14 @@ def load(
     shards: dict[str, str] = {}
     pictures: list[Picture] = []
     left_out: list[str] = []
+    sizes: dict[str, tuple[int, int]] = {}
     retracted = batches.retracted(models)
     for batch, manifest in batches.manifests(models):
         shards |= batches.shards_in(models, batch, manifest, "train")
         table = manifest.select(["key", "label", "split", "status", "width", "height"])
         rows = [row for row in table.to_pylist() if row["status"] == "packed" and row["split"] == "train"]
         doubted = retracted.get(batch, set())
+        sizes |= {row["key"]: (row["width"], row["height"]) for row in rows}  # the key is the content's: one size each
         left_out += (row["key"] for row in rows if row["key"] in doubted)
         pictures += (
             Picture(row["key"], row["label"], min(row["width"], row["height"]))
@@ -88,4 +92,4 @@ def load(
             if sample.key in wanted:
                 kept[sample.key] = sample
     views = np.memmap(cache, np.uint8, "r", shape=(len(labels), side, side, 3))
-    return Dataset(views, labels, keys, shards, [kept[key] for key in wanted], left_out)
+    return Dataset(views, labels, keys, shards, [kept[key] for key in wanted], left_out, [sizes[key] for key in keys])

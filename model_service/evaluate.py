@@ -1,111 +1,192 @@
-"""evaluate: a run's predictions against the true labels; metrics.json, report.html and whether to retrain."""
+"""evaluate: a run's predictions against the true labels and the training pictures: numbers, a report, whether to retrain.
+
+Order of writes, so that the next attempt can go on where one was killed: the copies for review; metrics.json, which then
+stands: a later attempt reads it and measures nothing anew; the table for people; report.html; latest.json.
+"""
 
 from __future__ import annotations
 
-import collections
-import io
+import contextlib
 import json
-from collections.abc import Iterator
+import time
+from dataclasses import dataclass
 from typing import Any
 
 import menagerie_contract as contract
-import pyarrow.parquet as pq
+import numpy as np
 
-from model_service import batches, metrics, registry, report
-from model_service.arrived import arrived
+from model_service import arrived, batches, contact_sheet, evaluations, predictions_csv, registry, report, review
 from model_service.errors import StepError
-from model_service.metrics import Predictions
+from model_service.evaluation import drift, metrics, reference, retraining
+from model_service.gathered import Gathered, gather
+from model_service.ledger import read_head
+from model_service.prices import dollars
 from model_service.results import Outcome
-from model_service.storage import name_in, open_store, write_once
+from model_service.scratch import scratch
+from model_service.storage import Exists, Store, name_in, open_store, read_live, write_once
+from model_service.storage.metered import Meter, Metered
+from model_service.unseen import unseen
 
-LISTED = 1000  # quarantined pictures named one by one; the manifests have the others
+_HEADLINE = ("pictures", "right", "accuracy", "interval", "top5", "log_loss", "ece", "new_classes")
+
+
+@dataclass(frozen=True)
+class _Stores:
+    """The buckets, whose operations are counted together; no `to_predict`: no copies for review."""
+
+    meter: Meter
+    models: Store
+    predicted: Store
+    to_predict: Store | None
 
 
 def evaluate(step: contract.Evaluate) -> Outcome:
+    begun, stores = time.monotonic(), _open(step)
     card = registry.card(step.models, step.model)
-    manifest = list(_manifest(step))
-    aside = [row for row in manifest if row["status"] == "quarantined"]
-    doubted = batches.retracted(step.models)
-    measured = metrics.measure(_predictions(step, manifest, doubted), card["classes"])
-    unseen = _unseen(step.models, card, doubted)
-    needed, reasons = metrics.retrain(measured, unseen, min_accuracy=step.min_accuracy, max_new=step.max_new)
-    document: dict[str, Any] = {
-        "run": step.run,
-        "model": step.model,
-        "metrics": measured,
-        "retrain": {"needed": needed, "reasons": reasons, "unseen": unseen},
-        "sort": arrived(step.models, step.run),
-        "quarantined": dict(sorted(collections.Counter(row["reason"] for row in aside).items())),
-        "quarantine": [{name: row[name] for name in ("uri", "reason", "text")} for row in aside[:LISTED]],
-    }
-    store = open_store(step.predicted)
     numbers, page = contract.metrics(step.predicted, step.run), contract.report(step.predicted, step.run)
-    text = json.dumps(document, indent=2, ensure_ascii=False).encode()
-    document = json.loads(write_once(store, name_in(store, numbers), text))
+    document = _earlier(step, stores.predicted)
+    if document is None or step.csv:
+        doubted = batches.retracted(step.models, stores.models)
+        found = gather(step, card["classes"], doubted, stores.models, stores.predicted)
+        if document is None:
+            text = json.dumps(_document(step, found, card, doubted, stores), indent=2, ensure_ascii=False).encode()
+            document = json.loads(write_once(stores.predicted, name_in(stores.predicted, numbers), text))
+        if step.csv:
+            _write_table(step, found, stores.predicted)
+    shown = [*document["errors"][: report.WRONG], *document["uncertain"][: report.UNSURE]]
+    html = report.render(document, contact_sheet.pictures(stores.models, shown))
+    write_once(stores.predicted, name_in(stores.predicted, page), html.encode())
+    newest = evaluations.publish(stores.predicted, stores.models, step.run)
+    return Outcome(
+        _counts(document) | _spent(stores.meter) | {"seconds": round(time.monotonic() - begun, 3)},
+        {
+            "metrics": numbers,
+            "report": page,
+            "latest": newest,
+            "retrain": document["retrain"]["needed"],
+            "reasons": document["retrain"]["reasons"],
+            "review": document["review"]["folder"] if document["review"] else None,
+            "csv": contract.predictions_csv(step.predicted, step.run) if step.csv else None,
+        },
+        _words(document),
+    )
+
+
+def _open(step: contract.Evaluate) -> _Stores:
+    meter = Meter()
+    models, predicted = (Metered(open_store(uri), meter) for uri in (step.models, step.predicted))
+    wanted = step.to_predict and step.review
+    return _Stores(meter, models, predicted, Metered(open_store(step.to_predict), meter) if wanted else None)
+
+
+def _earlier(step: contract.Evaluate, predicted: Store) -> dict[str, Any] | None:
+    """The document of an earlier attempt. Raises StepError when it is of another model."""
+    data, _ = read_live(predicted, name_in(predicted, contract.metrics(step.predicted, step.run)))
+    if data is None:
+        return None
+    document: dict[str, Any] = json.loads(data)
     if document["model"] != step.model:
         raise StepError(
             f"run {step.run} has an evaluation already, of {document['model']}",
             remedy="evaluate under another --run: nothing is overwritten",
         )
-    write_once(store, name_in(store, page), report.render(document).encode())
-    measured, retrain = document["metrics"], document["retrain"]
-    counts = {key: measured[key] for key in ("pictures", "right", "accuracy", "new_classes")}
-    return Outcome(
-        counts | {"quarantined": sum(document["quarantined"].values())},
-        {"metrics": numbers, "report": page, "retrain": retrain["needed"], "reasons": retrain["reasons"]},
-        f"{_words(measured)}; "
-        + (f"retrain: {'; '.join(retrain['reasons'])}" if retrain["needed"] else "no need to retrain"),
+    return document
+
+
+def _document(
+    step: contract.Evaluate,
+    found: Gathered,
+    card: dict[str, Any],
+    doubted: dict[str, set[str]],
+    stores: _Stores,
+) -> dict[str, Any]:
+    """What metrics.json says; the copies for review are made on the way."""
+    guesses = [found.classes[i] for i in found.predicted]
+    measured = metrics.measure(metrics.Predictions(found.labels, guesses, found.probabilities), found.classes)
+    drifted = _drift(step, found, card)
+    new = unseen(stores.models, card["data"]["shards"], doubted)
+    needed, reasons = retraining.needed(
+        measured, drifted, new, min_accuracy=step.min_accuracy, max_new=step.max_new, on_drift=step.on_drift
     )
+    told = arrived.told(step.models, step.run, stores.models)
+    errors, unsure = review.worst(found, step.review), review.uncertain(found, step.review)
+    return {
+        "run": step.run,
+        "model": step.model,
+        "precision": ", ".join(sorted(found.said.get("precision", ()))),
+        "preprocessing": ", ".join(sorted(found.said.get("preprocessing", ()))),
+        "metrics": measured,
+        "drift": drifted,
+        "previous": evaluations.before(stores.predicted, read_head(step.models, stores.models), step.run),
+        "retrain": {"needed": needed, "reasons": reasons, "unseen": new},
+        "errors": review.entries(found, errors),
+        "uncertain": review.entries(found, unsure),
+        "review": _review(step, found, [*errors, *unsure], stores),
+        "doubted": found.doubted,
+        "quarantined": found.quarantined,
+        "quarantine": found.quarantine,
+        "csv": contract.predictions_csv(step.predicted, step.run) if step.csv else None,
+        "sort": arrived.arrived(told),
+        "costs": arrived.costs(told, _spent(stores.meter)),
+    }
 
 
-def _words(measured: dict[str, Any]) -> str:
-    if measured["accuracy"] is None:
-        return "no new picture whose label is sure"
-    return f"{measured['accuracy']:.1%} of {measured['pictures']} new pictures right"
+def _drift(step: contract.Evaluate, found: Gathered, card: dict[str, Any]) -> dict[str, Any] | None:
+    """None for a model that an earlier release trained, which keeps no reference."""
+    if reference.FILE not in card["files"]:
+        return None
+    trained_on = reference.read(registry.load(step.models, step.model, reference.FILE))
+    new = drift.Arrived(
+        labels=found.labels,
+        probabilities=found.probabilities,
+        embeddings=found.embeddings,
+        brightness=found.numbers["brightness"],
+        sharpness=found.numbers["sharpness"],
+        width=np.asarray(found.pictures["width"], np.int32),
+        height=np.asarray(found.pictures["height"], np.int32),
+        sampled=found.sampled,
+    )
+    return drift.measure(trained_on, new)
 
 
-def _manifest(step: contract.Evaluate) -> Iterator[dict[str, Any]]:
-    """The rows of all of the run's batches, in name order, each with the name of its `batch`."""
-    found = sorted(batches.manifests(step.models, step.run), key=lambda one: one[0])  # as their ranges
-    if not found:
-        raise StepError(
-            f"run {step.run} has sorted nothing: it has no batch in {step.models}",
-            remedy="sort first, under the same --run",
-        )
-    for batch, manifest in found:
-        table = manifest.select(["uri", "key", "status", "reason", "text"])
-        yield from ({**row, "batch": batch} for row in table.to_pylist())
+def _review(step: contract.Evaluate, found: Gathered, chosen: list[int], stores: _Stores) -> dict[str, Any] | None:
+    """How many copies there are for people, and where; None when none are asked for."""
+    if stores.to_predict is None:
+        return None
+    folder = contract.review(step.predicted, step.run)
+    asked = review.copies(found, chosen, name_in(stores.predicted, folder))
+    return {**review.copy(stores.to_predict, stores.predicted, asked), "folder": folder}
 
 
-def _predictions(step: contract.Evaluate, manifest: list[dict[str, Any]], doubted: dict[str, set[str]]) -> Predictions:
-    """The label and prediction of every packed picture whose label is sure. Raises StepError when predictions are missing."""
-    store = open_store(step.predicted)
-    prefix = f"{step.run}/predictions-"
-    columns = ["key", "label", "predicted"]
-    tables = [pq.read_table(io.BytesIO(store.read(b.name)), columns=columns) for b in store.list(prefix)]
-    rows = {row["key"]: row for table in tables for row in table.to_pylist()}
-    packed = [row for row in manifest if row["status"] == "packed"]
-    expected = [row["key"] for row in packed if row["key"] not in doubted.get(row["batch"], ())]
-    missing = [key for key in expected if key not in rows]
-    if missing or not packed:
-        raise StepError(
-            f"{len(missing)} of {len(expected)} pictures of {step.run} have no prediction",
-            remedy="run predict again for this run (clear its failed tasks)",
-        )
-    return Predictions([rows[key]["label"] for key in expected], [rows[key]["predicted"] for key in expected])
+def _write_table(step: contract.Evaluate, found: Gathered, predicted: Store) -> None:
+    with scratch("csv") as folder:
+        path = folder / "predictions.csv"
+        predictions_csv.write(found, path)
+        with contextlib.suppress(Exists):  # an earlier attempt wrote it
+            predicted.write_if_absent(name_in(predicted, contract.predictions_csv(step.predicted, step.run)), path)
 
 
-def _unseen(models: str, card: dict[str, Any], doubted: dict[str, set[str]]) -> int:
-    """Train pictures in shards that the model's card does not list; those with a doubted label are not trained on."""
-    listed = {(contract.batch_of(uri), uri.rsplit("/", 1)[1]) for uri in card["data"]["shards"]}
-    unseen = 0
-    for batch, manifest in batches.manifests(models):
-        table = manifest.select(["key", "status", "split", "shard"])
-        unseen += sum(
-            status == "packed"
-            and split == "train"
-            and (batch, shard) not in listed
-            and key not in doubted.get(batch, ())
-            for key, status, split, shard in zip(*table.to_pydict().values(), strict=True)
-        )
-    return unseen
+def _spent(meter: Meter) -> dict[str, Any]:
+    """What this attempt asked of the buckets so far."""
+    spent = meter.counts()
+    asked = {name: spent[name] for name in ("bytes_in", "bytes_out", "class_a", "class_b")}
+    return asked | {"usd": dollars(spent["class_a"], spent["class_b"])}
+
+
+def _counts(document: dict[str, Any]) -> dict[str, Any]:
+    return {
+        **{name: document["metrics"].get(name) for name in _HEADLINE},
+        "drifted": document["drift"]["drifted"] if document["drift"] else None,
+        "quarantined": sum(document["quarantined"].values()),
+        "copies": document["review"]["copies"] if document["review"] else 0,
+    }
+
+
+def _words(document: dict[str, Any]) -> str:
+    measured, retrain, drifted = document["metrics"], document["retrain"], document["drift"]
+    right = "no new picture whose label is sure"
+    if measured["accuracy"] is not None:
+        right = f"{measured['accuracy']:.1%} of {measured['pictures']} new pictures right"
+    moved = "; the pictures have drifted" if drifted and drifted["drifted"] else ""
+    needed = f"retrain: {'; '.join(retrain['reasons'])}" if retrain["needed"] else "no need to retrain"
+    return f"{right}{moved}; {needed}"

@@ -143,6 +143,14 @@ def view(image: Image.Image, size: int) -> NDArray[np.uint8]:
     return np.asarray(resized.crop((left, top, left + size, top + size)))
 
 
+def seen(data: bytes, limits: Limits, size: int) -> NDArray[np.uint8]:
+    """What the model sees of a picture file: the very pixels it would see had the file been sorted. Raises BadImage.
+
+    Without going through a shard's JPEG, and its scaled decoding, the website would answer otherwise than predict.
+    """
+    return view(unpack(pack(decode(data, limits)), size), size)
+
+
 def perceptual_hash(image: Image.Image) -> int | None:
     """The 64-bit pHash of an RGB picture: nearly the same pictures differ in few bits. None: too plain for one.
 

@@ -1,99 +1,168 @@
-"""predict: classify the pictures of some shards with one model; one Parquet file, written whole."""
+"""predict: classify the pictures of some shards with one model; a Parquet file for each shard, written whole.
+
+A shard whose file is there is not read again. One that is damaged fails the step, after the others have been done.
+"""
 
 from __future__ import annotations
 
 import collections
-import io
-import itertools
-from collections.abc import Iterator
+import logging
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import menagerie_contract as contract
-import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from model_service import batches
+from model_service import batches, images, inference, predictions
+from model_service.answers import Answer, answers
+from model_service.batches import Described
 from model_service.errors import StepError
-from model_service.inference import Classifier
+from model_service.inference import Classifier, Precision
+from model_service.predictions import BadPredictions, Origin, Writer
+from model_service.prices import dollars
 from model_service.progress import progress
 from model_service.results import Outcome
 from model_service.scratch import scratch
-from model_service.shards import Sample
-from model_service.storage import Exists, locate
+from model_service.shards import BadShard
+from model_service.storage import Exists, name_in, open_store
+from model_service.storage.metered import Meter, Metered
+from model_service.streams import streamed
 
-ROWS = 1024  # pictures held in memory before they go to the file
-
-
-def schema(classes: list[str], model: str, shards: list[str]) -> pa.Schema:
-    """A row a picture; `probabilities` in the order of `classes`, which the metadata has, with the model and the shards."""
-    return pa.schema(
-        [
-            ("key", pa.string()),
-            ("uri", pa.string()),
-            ("generation", pa.int64()),
-            ("split", pa.string()),
-            ("label", pa.string()),
-            ("predicted", pa.string()),
-            ("probability", pa.float32()),
-            ("top5", pa.list_(pa.string())),
-            ("probabilities", pa.list_(pa.float32(), len(classes))),
-            ("model", pa.string()),
-        ],
-        metadata={"classes": "\n".join(classes), "model": model, "shards": "\n".join(shards)},
-    )
+log = logging.getLogger(__name__)
 
 
 def predict(step: contract.Predict) -> Outcome:
-    classifier = Classifier(step.models, step.model)
-    shards = batches.digests(step.models, step.shards)
-    counts: collections.Counter[str] = collections.Counter()
-    with scratch("predict") as folder:
-        file = folder / "predictions.parquet"
-        with pq.ParquetWriter(file, schema(classifier.classes, step.model, list(shards)), compression="zstd") as writer:
-            told = progress(_rows(classifier, batches.samples(step.models, shards)), "predict")
-            while chunk := list(itertools.islice(told, ROWS)):
-                writer.write_table(pa.Table.from_pylist(chunk, writer.schema))
-                counts.update(row["predicted"] for row in chunk)
-        store, name = locate(step.output)
-        try:
-            store.write_if_absent(name, file)
-        except Exists:  # an earlier attempt wrote it whole
-            _check_same(step, store.read(name), list(shards))
-    total = sum(counts.values())
+    begun, meter = time.monotonic(), Meter()
+    precision, why = inference.chosen(step.models, step.model, step.precision)
+    job = _Job(step, precision, batches.described(step.models, step.shards), meter)
+    skipped = job.look_for_done()
+    todo = {uri: shard for uri, shard in job.shards.items() if uri not in job.done}
+    if todo:
+        total = sum(shard.pictures for shard in todo.values())
+        note = lambda: f"{len(job.done)} of {len(job.shards)} shards done"  # noqa: E731
+        for _ in progress(job.classify(todo), "predict", total, note):
+            pass
+    job.raise_failures()
+    predicted: Counter[str] = sum(job.done.values(), Counter())
     return Outcome(
-        {"pictures": total, "predicted": dict(sorted(counts.items()))},
-        {"predictions": step.output},
-        f"{total} pictures classified by {step.model}",
+        {
+            "pictures": predicted.total(),
+            "predicted": dict(sorted(predicted.items())),
+            "shards": len(job.shards),
+            "skipped": skipped,
+            "precision": precision,
+            **_costs(meter, begun, sum(shard.pictures for shard in todo.values())),
+        },
+        {"predictions": [contract.predictions(step.predicted, step.run, uri) for uri in job.shards]},
+        f"{predicted.total()} pictures in {_shards(len(job.shards))} classified by {step.model}; {why}"
+        + (f"; done already: {_shards(skipped)}" if skipped else ""),
     )
 
 
-def _check_same(step: contract.Predict, there: bytes, shards: list[str]) -> None:
-    metadata = pq.read_schema(io.BytesIO(there)).metadata
-    if (metadata[b"model"].decode(), metadata[b"shards"].decode()) != (step.model, "\n".join(shards)):
-        raise StepError(
-            f"{step.output} holds the predictions of {metadata[b'model'].decode()} for other shards or by another model",
-            remedy="give another --output: nothing is overwritten",
+def _shards(number: int) -> str:
+    return "1 shard" if number == 1 else f"{number} shards"
+
+
+class _Job:
+    """`done`: shards whose file is written, with the number of pictures predicted of each class."""
+
+    def __init__(self, step: contract.Predict, precision: Precision, shards: Mapping[str, Described], meter: Meter):
+        self.step, self.precision, self.shards = step, precision, shards
+        self.done: dict[str, Counter[str]] = {}
+        self._failures: dict[str, StepError] = {}
+        self._models, self._predicted = (Metered(open_store(uri), meter) for uri in (step.models, step.predicted))
+
+    def look_for_done(self) -> int:
+        """How many of the shards have been done by earlier attempts. Raises BadPredictions for those of another model."""
+        there = set(predictions.names(self._predicted, self.step.run))
+        for uri in self.shards:
+            if self._name(uri) in there:
+                self.done[uri] = self._accepted(uri)
+        return len(self.done)
+
+    def classify(self, shards: Mapping[str, Described]) -> Iterator[Answer]:
+        """Every answer, as it goes into its shard's file."""
+        hashes = {uri: shard.sha256 for uri, shard in shards.items()}
+        with scratch("predict") as folder, streamed(self._models, hashes) as reading:
+            # Loaded while the first pictures are on their way.
+            classifier = Classifier(self.step.models, self.step.model, precision=self.precision)
+            writer: Writer | None = None
+            for uri, event in answers(classifier, reading):
+                writer = writer or Writer(folder / "predictions.parquet", self._origin(uri, classifier))
+                if isinstance(event, Answer):
+                    writer.add(*event)
+                    yield event
+                    continue
+                writer.close()
+                try:
+                    self._finish(uri, writer, event.error)
+                except StepError as error:
+                    log.error("%s", error)
+                    self._failures[uri] = error
+                writer = None
+
+    def raise_failures(self) -> None:
+        if not self._failures:
+            return
+        first, *others = self._failures.values()
+        if not others:
+            raise first
+        raise type(first)(
+            f"{len(self._failures)} of {_shards(len(self.shards))} failed, the others are done. The first: {first}",
+            remedy=first.remedy,
+            retry=any(error.retry for error in self._failures.values()),
         )
 
+    def _finish(self, uri: str, writer: Writer, error: StepError | None) -> None:
+        found, listed = writer.predicted.total(), self.shards[uri].pictures
+        if error is None and found != listed:
+            error = BadShard(f"{uri} has {found} pictures, but its manifest lists {listed} in it")
+        if error:
+            raise error
+        try:
+            self._predicted.write_if_absent(self._name(uri), writer.path)
+            self.done[uri] = writer.predicted
+        except Exists:  # another attempt at the same was faster
+            self.done[uri] = self._accepted(uri)
 
-def _rows(classifier: Classifier, samples: Iterator[Sample]) -> Iterator[dict[str, Any]]:
-    waiting: collections.deque[Sample] = collections.deque()  # read ahead by the classifier, not answered yet
+    def _accepted(self, uri: str) -> Counter[str]:
+        """The classes predicted in the file that is there. Raises BadPredictions unless it is what we would write."""
+        file = predictions.opened(self._predicted, self._name(uri))
+        origin = predictions.origin(file.schema_arrow)
+        # With `auto`, every machine has its own; what one has done need not be done again by another.
+        demanded = self.precision if self.precision == self.step.precision else origin.precision
+        wanted = (self.step.model, uri, self.shards[uri].sha256, demanded)
+        if (origin.model, origin.shard, origin.shard_sha256, origin.precision) != wanted:
+            raise BadPredictions(
+                f"{self._predicted.uri}/{self._name(uri)} holds the predictions of {origin.model} in {origin.precision} for "
+                f"{origin.shard}, not those of {self.step.model} in {demanded} for {uri}",
+                remedy="predict under another --run: nothing is overwritten",
+            )
+        return collections.Counter(file.read(columns=["predicted"], use_threads=False)["predicted"].to_pylist())
 
-    def jpegs() -> Iterator[bytes]:
-        for sample in samples:
-            waiting.append(sample)
-            yield sample.jpeg
+    def _origin(self, uri: str, classifier: Classifier) -> Origin:
+        return Origin(
+            classes=classifier.classes,
+            model=classifier.version,
+            preprocessing=images.PREPROCESSING,
+            precision=classifier.precision,
+            shard=uri,
+            shard_sha256=self.shards[uri].sha256,
+            dimensions=classifier.dimensions if self.step.embedding else None,
+        )
 
-    for probabilities in classifier.classify(jpegs()):
-        meta = waiting.popleft()
-        best = np.argsort(-probabilities, kind="stable")[:5]
-        yield {
-            "key": meta.key,
-            **{name: meta.meta[name] for name in ("uri", "generation", "split", "label")},
-            "predicted": classifier.classes[best[0]],
-            "probability": probabilities[best[0]],
-            "top5": [classifier.classes[i] for i in best],
-            "probabilities": probabilities,
-            "model": classifier.version,
-        }
+    def _name(self, uri: str) -> str:
+        return name_in(self._predicted, contract.predictions(self.step.predicted, self.step.run, uri))
+
+
+def _costs(meter: Meter, begun: float, pictures: int) -> dict[str, Any]:
+    """Of this attempt, which classified so many pictures since `begun` (time.monotonic()): what it asked of the stores for
+    shards and predictions, and about what that costs.
+    """
+    spent, seconds = meter.counts(), time.monotonic() - begun
+    return {name: spent[name] for name in ("bytes_in", "bytes_out", "class_a", "class_b")} | {
+        "usd": dollars(spent["class_a"], spent["class_b"]),
+        "seconds": round(seconds, 3),
+        "per_second": round(pictures / seconds, 1),
+    }

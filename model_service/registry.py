@@ -14,9 +14,10 @@ from typing import Any
 import menagerie_contract as contract
 
 from model_service.errors import StepError
-from model_service.storage import Conflict, Exists, NotFound, name_in, open_store, read_live
+from model_service.storage import Conflict, Exists, NotFound, name_in, open_store, read_live, write_once
 
 CARD = "model.json"
+INT8 = "int8.json"  # beside the files, and not one of the card's: judged when the card is written
 _PROVENANCE = ("created", "commit")  # of the attempt that wrote the card, not of the model
 
 
@@ -79,6 +80,34 @@ def load(models: str, version: str, file: str) -> bytes:
     if hashlib.sha256(data).hexdigest() != entry["sha256"]:
         raise BadModel(f"{uri} is not the file its card describes: its sha256 differs")
     return data
+
+
+def int8(models: str, version: str) -> dict[str, Any] | None:
+    """What judge found of a version's int8 variant, and whether it may be used; None: nobody has judged it. Raises BadModel.
+
+    {"accepted", "reason", "accuracy": {"f32", "int8"}, "agreement", "pictures"}; the shares are None without pictures.
+    """
+    store = open_store(models)
+    uri = f"{contract.model(models, version)}/{INT8}"
+    try:
+        judged = json.loads(store.read(name_in(store, uri)))
+    except NotFound:
+        return None
+    except ValueError as error:
+        raise BadModel(f"{uri} is damaged: {error}") from error
+    if not isinstance(judged, dict) or not isinstance(judged.get("accepted"), bool):
+        raise BadModel(f"{uri} is damaged: it does not say whether the variant is accepted")
+    return judged
+
+
+def save_int8(models: str, version: str, judged: dict[str, Any]) -> dict[str, Any]:
+    """Write that, once; returns what stands there."""
+    store = open_store(models)
+    text = json.dumps(judged, indent=2, sort_keys=True, ensure_ascii=False).encode()
+    there: dict[str, Any] = json.loads(
+        write_once(store, name_in(store, f"{contract.model(models, version)}/{INT8}"), text)
+    )
+    return there
 
 
 def champion(models: str) -> tuple[dict[str, Any] | None, int]:

@@ -69,7 +69,7 @@ def build(network: Network, samples: Iterable[Sample]) -> bytes:
     with scratch("selftest") as folder:
         writer = ShardWriter(folder, "selftest", limit=sys.maxsize)
         for sample in samples:
-            view = images.view(images.decode(sample.jpeg, images.Limits()), network.size)
+            view = images.seen(sample.jpeg, images.Limits(), network.size)
             answer = (round(p, DIGITS) for p in network.probabilities(view).tolist())
             expected = dict(zip(network.classes, answer, strict=True))
             meta = {"label": sample.meta["label"], "probabilities": expected}

@@ -15,9 +15,11 @@ from typing import Any
 
 from model_service.errors import StepError
 
+_BLOCK = 1 << 20  # bytes of a local shard read at once
+
 
 class BadShard(StepError):
-    """A shard that is cut short or damaged."""
+    """A shard that is missing, cut short, damaged or another one than its manifest describes."""
 
 
 @dataclass(frozen=True)
@@ -60,31 +62,60 @@ class ShardWriter:
 
 def read_shard(path: Path) -> Iterator[Sample]:
     """The samples of a local shard, in order. Raises BadShard when it is cut short or not a shard."""
+    with path.open("rb") as file:
+        yield from unpacked(path.name, iter(lambda: file.read(_BLOCK), b""))
+
+
+def unpacked(name: str, blocks: Iterator[bytes]) -> Iterator[Sample]:
+    """The samples of the shard of that name whose bytes come in blocks, in order. Raises BadShard, as `read_shard` does.
+
+    Some blocks may be left over at the end. (tarfile's own streams remember every member, and take a damaged header for the
+    end; a whole tar ends in two blocks of zeros.)
+    """
+    stream = _Stream(blocks)
     try:
-        with tarfile.open(path, "r:") as tar:
-            members = iter(tar)
-            for picture in members:
-                meta = next(members, None)
-                key = picture.name.removesuffix(".jpg")
-                if meta is None or meta.name != f"{key}.json":
-                    raise BadShard(f"{path.name}: picture {key} has no metadata beside it")
-                yield Sample(key, _content(tar, picture), json.loads(_content(tar, meta)))
-            _expect_end(tar, path)
+        while (picture := _member(stream)) is not None:
+            meta = _member(stream)
+            key = picture[0].removesuffix(".jpg")
+            if meta is None or meta[0] != f"{key}.json":
+                raise BadShard(f"{name}: picture {key} has no metadata beside it")
+            yield Sample(key, picture[1], json.loads(meta[1]))
     except (tarfile.TarError, EOFError, ValueError) as error:
-        raise BadShard(f"{path.name} is not a whole shard: {error}") from error
+        raise BadShard(f"{name} is not a whole shard: {error}") from error
 
 
-def _expect_end(tar: tarfile.TarFile, path: Path) -> None:
-    """tarfile takes a missing or damaged header for the end; a whole tar ends in two blocks of zeros."""
-    with path.open("rb") as stream:
-        stream.seek(tar.offset)
-        if stream.read(2 * tarfile.BLOCKSIZE) != bytes(2 * tarfile.BLOCKSIZE):
-            raise BadShard(f"{path.name} is not a whole shard: it has no end after {tar.offset:,} bytes")
+def _member(stream: _Stream) -> tuple[str, bytes] | None:
+    """Name and content of the next file; None at the end."""
+    header = stream.read(tarfile.BLOCKSIZE)
+    if not any(header):
+        if any(stream.read(tarfile.BLOCKSIZE)):
+            raise ValueError(f"it goes on after its end, at {stream.offset:,} bytes")
+        return None
+    info = tarfile.TarInfo.frombuf(header, "utf-8", "strict")
+    if not info.isreg() or info.size < 0:
+        raise ValueError(f"{info.name!r} is no file")
+    content = stream.read(info.size)
+    stream.read(-info.size % tarfile.BLOCKSIZE)
+    return info.name, content
 
 
-def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
-    stream = tar.extractfile(member)
-    data = stream.read() if stream else b""
-    if len(data) != member.size:
-        raise BadShard(f"{member.name} is cut short: {len(data)} of {member.size} bytes")
-    return data
+class _Stream:
+    """Bytes that come in blocks, taken in any length; `offset` is how many were."""
+
+    def __init__(self, blocks: Iterator[bytes]) -> None:
+        self._blocks, self._block, self.offset = blocks, memoryview(b""), 0
+
+    def read(self, size: int) -> bytes:
+        """Exactly so many. Raises EOFError."""
+        parts, missing = [], size
+        while missing:
+            if not self._block:
+                self._block = memoryview(next(self._blocks, b""))
+                if not self._block:
+                    raise EOFError(f"it ends after {self.offset:,} bytes, before its end")
+            part = self._block[:missing]
+            self._block = self._block[missing:]
+            self.offset += len(part)
+            missing -= len(part)
+            parts.append(part)
+        return b"".join(parts)

@@ -17,17 +17,19 @@ from pathlib import Path
 from typing import Any
 
 import menagerie_contract as contract
+import torch
 
-from model_service import cycles, dataset, export, images, learner, registry, selftest
+from model_service import cycles, dataset, export, images, learner, quantise, registry, selftest
 from model_service.checkpoints import Checkpoints
 from model_service.errors import StepError
-from model_service.inference import Network
+from model_service.evaluation import reference
+from model_service.inference import INT8, ONNX, WEIGHTS, Network
 from model_service.results import Outcome
 from model_service.scratch import scratch
 
 log = logging.getLogger(__name__)
 ARGUMENTS = ("run", "epochs", "image_size", "batch_size", "learning_rate", "weights", "validation", "seed")
-LIBRARIES = ("torch", "torchvision", "fastai", "onnx", "openvino", "pillow", "numpy")
+LIBRARIES = ("torch", "torchvision", "fastai", "onnx", "onnxruntime", "openvino", "pillow", "numpy")
 
 
 def train(step: contract.Train) -> Outcome:
@@ -41,28 +43,42 @@ def train(step: contract.Train) -> Outcome:
             *(contract.ARCHITECTURE, len(data.labels), len(data.classes), step.image_size, step.epochs, weights),
         )
         history = cycles.fit(learn, step, weights, kept, found)
-    if not math.isfinite(history[-1]["valid_loss"]):
-        kept.clear()
-        raise StepError("training diverged: its loss is not a number", remedy="lower --learning-rate")
-    safetensors, onnx = export.safetensors(learn.model), export.onnx(learn.model, step.image_size)
-    # The weights' hash makes the version: an attempt killed half-way leaves a prefix that no other attempt writes to.
-    name = f"{step.run}-{hashlib.sha256(safetensors).hexdigest()[:8]}"
-    last = history[-1]
-    metrics = {key: last[key] for key in ("train_loss", "valid_loss", "accuracy")}
-    card = _card(step, data, weights, metrics)
-    files = {
-        "model.safetensors": safetensors,
-        "model.onnx": onnx,
-        selftest.FILE: selftest.build(Network(name, card, onnx, "LATENCY"), data.kept),
-        "history.csv": _csv(history),
-        "history.png": _plot(history),
-    }
+        if not math.isfinite(history[-1]["valid_loss"]):
+            kept.clear()
+            raise StepError("training diverged: its loss is not a number", remedy="lower --learning-rate")
+        metrics = {key: history[-1][key] for key in ("train_loss", "valid_loss", "accuracy")}
+        card = _card(step, data, weights, metrics)
+        files = _files(learn.model, card, data, step) | {"history.csv": _csv(history), "history.png": _plot(history)}
+    name = f"{step.run}-{_digest(files)}"
     registry.save(step.models, name, files, card)
     kept.clear()
     counts = {"pictures": len(data.labels), "classes": len(data.classes), "epochs": step.epochs, "weights": weights}
     counts["resumed"] = found is not None
-    message = f"candidate {name}: {last['accuracy']:.1%} right on the validation part"
+    message = f"candidate {name}: {metrics['accuracy']:.1%} right on the validation part"
     return Outcome(counts | metrics, {"version": name}, message)
+
+
+def _files(
+    model: torch.nn.Sequential, card: dict[str, Any], data: dataset.Dataset, step: contract.Train
+) -> dict[str, bytes]:
+    """The network and its int8 variant, what they must answer, and what arriving pictures are compared with."""
+    safetensors, onnx = export.safetensors(model), export.onnx(model, step.image_size)
+    network = Network(step.run, card, onnx)
+    learned, watched = data.parts(step.validation, step.seed)
+    shown = quantise.choose(data.keys, learned, step.seed)
+    return {
+        WEIGHTS: safetensors,
+        ONNX: onnx,
+        INT8: quantise.int8(onnx, (network.normalised(data.views[i]) for i in shown)),
+        selftest.FILE: selftest.build(network, data.kept),
+        reference.FILE: reference.build(network, data, watched, step.seed),
+    }
+
+
+def _digest(files: dict[str, bytes]) -> str:
+    """Of all of them, so that an attempt killed half-way leaves a prefix that no other attempt writes anything else to."""
+    each = {name: hashlib.sha256(data).hexdigest() for name, data in files.items()}
+    return hashlib.sha256(json.dumps(each, sort_keys=True).encode()).hexdigest()[:8]
 
 
 def _questions(pictures: list[selftest.Picture], step: contract.Train) -> list[str]:

@@ -55,6 +55,8 @@ def example(step: type[Step], text: str = "text") -> Step:
             values[field.name] = next(choice for choice in typing.get_args(hint) if choice != field.default)
         elif typing.get_origin(hint) is tuple:
             values[field.name] = (f"{text} 1", text)
+        elif hint is bool:
+            values[field.name] = not field.default
         else:
             values[field.name] = {str: text, int: 77, float: max(field.metadata["least"], 0) + 0.0625}[hint]
     return step(**values)
@@ -154,6 +156,30 @@ def test_a_wrong_command_line_is_refused_with_the_culprit(argv: list[str], compl
         contract.parse(argv)
 
 
+@pytest.mark.parametrize(
+    ("words", "csv"),
+    [
+        ([], False),
+        (["--csv"], True),
+        (["--csv=True"], True),  # as a template of Airflow's writes a Param
+        (["--csv=False"], False),
+        (["--csv", "--review=3"], True),
+    ],
+)
+def test_a_switch_is_on_off_or_as_a_template_says(words: list[str], csv: bool) -> None:
+    step = contract.parse([*contract.Evaluate(**EVALUATE).argv(), *words])
+    assert isinstance(step, contract.Evaluate)
+    assert step.csv is csv
+
+
+def test_a_switch_is_neither_here_nor_there() -> None:
+    with pytest.raises(ContractError, match="argument --csv: 'perhaps' is neither true nor false"):
+        contract.parse([*contract.Evaluate(**EVALUATE).argv(), "--csv=perhaps"])
+
+
+EVALUATE = {"run": "r1", "models": "gs://m", "result": "gs://m/e.json", "model": "v1", "predicted": "gs://p"}
+
+
 def test_help_lists_every_step(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         contract.parse(["--help"])
@@ -172,8 +198,9 @@ def test_help_lists_every_field_with_its_text_and_default(name: str, capsys: pyt
     for field in dataclasses.fields(contract.STEPS[name]):
         assert f"--{field.name.replace('_', '-')}" in text
         assert solid(field.metadata["doc"]) in text
-        if field.default not in (dataclasses.MISSING, ""):
-            assert solid(f"{field.metadata['doc']} (default: {field.default})") in text
+        if field.default not in (dataclasses.MISSING, "") and field.default is not False:
+            shown = "true" if field.default is True else field.default
+            assert solid(f"{field.metadata['doc']} (default: {shown})") in text
 
 
 def solid(text: str) -> str:
@@ -201,9 +228,16 @@ def test_everything_has_its_place() -> None:
     assert contract.champion(m) == "gs://animals_models/resnet34/champion.json"
     assert contract.verdict(m, "r1") == "gs://animals_models/runs/r1/verdict.json"
     assert contract.result(m, "r1", "sort") == "gs://animals_models/runs/r1/sort.json"
-    assert contract.predictions(p, "r1", 3) == "gs://animals_predicted/r1/predictions-00003.parquet"
+    assert contract.predictions_folder(p, "r1") == "gs://animals_predicted/r1/predictions"
+    shard = contract.shard(m, "r1/00003-3fa9", "train", 7)
+    assert (
+        contract.predictions(p, "r1", shard) == "gs://animals_predicted/r1/predictions/00003-3fa9-train-00007.parquet"
+    )
     assert contract.metrics(p, "r1") == "gs://animals_predicted/r1/metrics.json"
     assert contract.report(p, "r1") == "gs://animals_predicted/r1/report.html"
+    assert contract.predictions_csv(p, "r1") == "gs://animals_predicted/r1/predictions.csv"
+    assert contract.review(p, "r1") == "gs://animals_predicted/r1/review"
+    assert contract.latest(p) == "gs://animals_predicted/latest.json"
 
 
 def test_a_shard_says_whose_it_is_and_a_plan_which() -> None:

@@ -12,21 +12,40 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-SIDES = (0.8, 1.0, 1.0, 1.0, 1.25)  # of the longer side that is asked for; drawn from at random
-_SHAPE = 3 / 4
+from demo.pictures.batch import write_batch
+
+PHOTOGRAPHS = Path(__file__).resolve().parents[3] / "shared/data/animals"  # at hand in development only
+SIDES = (0.8, 1.0, 1.0, 1.0, 1.25)  # longer sides, as shares of the one that is asked for; drawn from at random
+_SHAPE = 3 / 4  # the shorter side's share of the longer
 _NOISE = 7.0  # standard deviation, of 255: a sensor's, without which an enlarged picture would be too cheap to decode
 _ORIENTATION = 0x0112  # the EXIF tag
 
 
-def derive(folder: Path, origins: list[tuple[str, Path]], count: int, side: int, workers: int) -> None:
+def derive(
+    folder: Path,
+    origins: list[tuple[str, Path]],
+    count: int,
+    side: int,
+    workers: int,
+    shape: float = _SHAPE,
+    sides: tuple[float, ...] = SIDES,
+) -> None:
     """Write `<label>_<n>.jpg` files, each from one of the (label, picture), by turns, enlarged and with noise of its own.
 
-    `side` is the median of the longer sides, in pixels.
+    The longer sides are `side` pixels, their median, times what is drawn from `sides`; the shorter ones `shape` times as long.
     """
     chosen = list(itertools.islice(itertools.cycle(origins), count))
-    jobs = [(folder / f"{label}_{n}.jpg", path, n, side) for n, (label, path) in enumerate(chosen)]
+    jobs = [(folder / f"{label}_{n}.jpg", path, n, side, shape, sides) for n, (label, path) in enumerate(chosen)]
     with ProcessPoolExecutor(workers) as pool:
         list(pool.map(_derive, jobs, chunksize=20))
+
+
+def origins(folder: Path, photographs: Path | None) -> tuple[list[tuple[str, Path]], str]:
+    """Small pictures to derive from, as `labelled` gives them, and what they are: photographs, else drawings."""
+    if photographs is None and not PHOTOGRAPHS.is_dir():
+        write_batch(folder / "drawn", per_kind=40, seed=0, broken=False)
+        return labelled(folder / "drawn"), "drawings"
+    return labelled(photographs or PHOTOGRAPHS), "photographs"
 
 
 def labelled(folder: Path) -> list[tuple[str, Path]]:
@@ -54,12 +73,12 @@ def describe(folder: Path) -> str:
     )
 
 
-def _derive(job: tuple[Path, Path, int, int]) -> None:
-    to, origin, number, side = job
+def _derive(job: tuple[Path, Path, int, int, float, tuple[float, ...]]) -> None:
+    to, origin, number, side, shape, sides = job
     chance = random.Random(number)
     generator = np.random.default_rng(number)
-    longer = round(side * chance.choice(SIDES))
-    size = longer, round(longer * _SHAPE)
+    longer = round(side * chance.choice(sides))
+    size = longer, round(longer * shape)
     with Image.open(origin) as small:
         # A part of it, so that no two pictures look alike (near-duplicates are another matter).
         left, top = (chance.uniform(0, 0.15) * side for side in small.size)

@@ -46,7 +46,15 @@ def _deploy(cluster: Cluster, step: contract.Deploy, questions: list[Question]) 
     previous = served_before(step.model, there, known)
     site = next_site(step.model, previous, known.values())
     values = manifests.Values(
-        step.namespace, step.image, step.models, site, step.replicas, step.max_replicas, step.host, step.expose
+        namespace=step.namespace,
+        image=step.image,
+        models=step.models,
+        site=site,
+        replicas=step.replicas,
+        max_replicas=step.max_replicas,
+        host=step.host,
+        expose=step.expose,
+        predicted=step.predicted,
     )
     objects = manifests.render(values)
     deployment = _deployment(objects)

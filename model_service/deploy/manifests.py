@@ -29,7 +29,9 @@ Object = dict[str, Any]
 
 @dataclass(frozen=True)
 class Values:
-    """What differs from one deployment to the next. `host` may be empty: the website is then not public."""
+    """What differs from one deployment to the next. `host` may be empty: the website is then not public; so may `predicted`:
+    it then shows no reports.
+    """
 
     namespace: str
     image: str
@@ -39,6 +41,7 @@ class Values:
     max_replicas: int
     host: str = ""
     expose: str = "gateway"
+    predicted: str = ""
 
 
 def render(values: Values) -> list[Object]:
@@ -103,7 +106,13 @@ def public() -> list[Object]:
 def _fill_pod(pod: Object, values: Values, document: str) -> None:
     (container,) = pod["containers"]
     (volume,) = (v for v in pod["volumes"] if v["name"] == "site")
-    serve = contract.Serve(models=values.models, site=MOUNTED, host="0.0.0.0", port=PORT)  # noqa: S104 - in its pod
+    serve = contract.Serve(
+        models=values.models,
+        site=MOUNTED,
+        host="0.0.0.0",  # noqa: S104 - in its pod
+        port=PORT,
+        predicted=values.predicted,
+    )
     container["image"] = values.image
     container["args"] = serve.argv()
     volume["configMap"]["name"] = document

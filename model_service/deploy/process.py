@@ -33,7 +33,13 @@ def start(step: contract.Deploy, until: float) -> None:
             remedy="Start the website (python -m model_service serve), or correct --url.",
         )
     document = Path(step.site.removeprefix("file://"))
-    serve = contract.Serve(models=step.models, site=step.site, host=where.hostname or "", port=where.port or 80)
+    serve = contract.Serve(
+        models=step.models,
+        site=step.site,
+        host=where.hostname or "",
+        port=where.port or 80,
+        predicted=step.predicted,
+    )
     logfile = document.with_suffix(".log")
     try:
         lock = logfile.open("ab")

@@ -25,7 +25,7 @@ def serve(step: Serve) -> None:
     listener = listen(step.host, step.port)
     with listener:
         config = uvicorn.Config(
-            create_app(step.models, step.site),
+            create_app(step.models, step.site, step.predicted),
             access_log=False,
             log_config=None,
             log_level="warning",

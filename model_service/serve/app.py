@@ -1,4 +1,4 @@
-"""The website's routes: the page, /predict for programs, and two probes."""
+"""The website's routes: the page, /predict for programs, two probes, and the reports."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.staticfiles import StaticFiles
 
 from model_service.images import BadImage
-from model_service.serve import refusal
+from model_service.serve import refusal, report_pages
 from model_service.serve.headers import SecurityHeaders
 from model_service.serve.holder import Holder
 from model_service.serve.refusal import LIMITS, Refusal
+from model_service.serve.reports import Reports
 from model_service.serve.upload import picture
 from model_service.serve.workers import Busy, Workers
 
@@ -24,13 +25,16 @@ STATIC = Path(__file__).parent / "static"
 _NO_STORE = {"Cache-Control": "no-store"}
 
 
-def create_app(models: str, site: str, *, threads: int | None = None, waiting: int = 32) -> FastAPI:
-    """The website for the models in a bucket, serving the one the site document names.
+def create_app(
+    models: str, site: str, predicted: str = "", *, threads: int | None = None, waiting: int = 32
+) -> FastAPI:
+    """The website for the models in a bucket, serving the one the site document names, and the reports in `predicted`.
 
     `threads` decode and infer (one a core by default); `waiting` more pictures may wait for one before 503 is answered.
     """
     holder = Holder(models, site)
     workers = Workers(threads, waiting)
+    readers = Workers(threads=2)  # of reports: they wait for storage
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -39,6 +43,7 @@ def create_app(models: str, site: str, *, threads: int | None = None, waiting: i
             yield
         finally:
             await asyncio.to_thread(holder.stop)
+            readers.close(wait=False)  # storage may take a minute to say no
             workers.close()
 
     # No generated API pages: they load their scripts from elsewhere.
@@ -48,6 +53,7 @@ def create_app(models: str, site: str, *, threads: int | None = None, waiting: i
     app.add_exception_handler(HTTPException, refusal.on_http)
     app.add_exception_handler(Exception, refusal.on_crash)
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    app.include_router(report_pages.router(Reports(predicted), readers))
 
     @app.api_route("/", methods=["GET", "HEAD"])
     async def page() -> Response:

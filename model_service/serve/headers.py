@@ -26,7 +26,7 @@ class SecurityHeaders:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in SECURITY.items():
-                    headers[name] = value
+                    headers.setdefault(name, value)  # a report's are stricter
                 headers.setdefault("Cache-Control", "no-cache")  # a new release's page shows at the next visit
             await send(message)
 

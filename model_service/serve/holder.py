@@ -26,7 +26,7 @@ class Served:
 
     def answer(self, data: bytes, limits: images.Limits) -> dict[str, Any]:
         """The answer of /predict to a picture file, the likeliest class first. Raises BadImage."""
-        probabilities = self._classifier.probabilities(images.view(images.decode(data, limits), self._classifier.size))
+        probabilities = self._classifier.probabilities(images.seen(data, limits, self._classifier.size))
         ranked = sorted(zip(self._classifier.classes, probabilities.tolist(), strict=True), key=lambda c: -c[1])
         return {"model": self.version, "classes": [{"label": c, "probability": p} for c, p in ranked]}
 

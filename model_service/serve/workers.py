@@ -33,8 +33,9 @@ class Workers:
         future.add_done_callback(self._left)
         return await future
 
-    def close(self) -> None:
-        self._pool.shutdown()
+    def close(self, *, wait: bool = True) -> None:
+        """`wait`: for the jobs that were begun; those that were not are done too, or else dropped."""
+        self._pool.shutdown(wait=wait, cancel_futures=not wait)
 
     def _left(self, _: object) -> None:
         self._inside -= 1

@@ -72,14 +72,15 @@ class _Parser(argparse.ArgumentParser):
 
 def _add(sub: argparse.ArgumentParser, f: dataclasses.Field[Any], hint: Any) -> None:
     required = f.default is dataclasses.MISSING
-    doc = f.metadata["doc"] + ("" if required or f.default == "" or hint is bool else f" (default: {f.default})")
+    shown = "" if required or f.default is False else "true" if f.default is True else str(f.default)
+    doc = f.metadata["doc"] + (f" (default: {shown})" if shown else "")
     options: dict[str, Any] = {"required": required, "help": doc.replace("%", "%%")}
     if not required:
         options["default"] = f.default
     if typing.get_origin(hint) is Literal:
         options["choices"] = typing.get_args(hint)
     elif hint is bool:
-        options |= {"action": "store_true"}
+        options |= {"nargs": "?", "const": True, "type": _truth, "metavar": "true|false"}
     elif typing.get_origin(hint) is tuple:
         options |= {"action": "append", "metavar": "URI"}
     else:
@@ -94,6 +95,14 @@ def _integer(text: str) -> int:
         return int(text.removesuffix(".0"))
     except ValueError:
         raise argparse.ArgumentTypeError(f"invalid int value: {text!r}") from None
+
+
+def _truth(text: str) -> bool:
+    """`true` or `false`, or as a template of the coordinator's writes them: `True`."""
+    try:
+        return {"true": True, "false": False}[text.lower()]
+    except KeyError:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither true nor false") from None
 
 
 def _version(text: str) -> str:

@@ -64,8 +64,15 @@ def ledger(models: str, digest: str) -> str:
     return f"{models}/ledger/{digest}.parquet"
 
 
-def predictions(predicted: str, run: str, index: int) -> str:
-    return f"{predicted}/{run}/predictions-{index:05d}.parquet"
+def predictions(predicted: str, run: str, shard: str) -> str:
+    """A run's predictions for the pictures of a shard, by its URI: a file a shard, whichever task made it."""
+    batch, name = shard.rsplit("/", 2)[1:]
+    return f"{predictions_folder(predicted, run)}/{batch}-{name.removesuffix('.tar')}.parquet"
+
+
+def predictions_folder(predicted: str, run: str) -> str:
+    """All of them, and nothing else."""
+    return f"{predicted}/{run}/predictions"
 
 
 def metrics(predicted: str, run: str) -> str:
@@ -74,6 +81,21 @@ def metrics(predicted: str, run: str) -> str:
 
 def report(predicted: str, run: str) -> str:
     return f"{predicted}/{run}/report.html"
+
+
+def predictions_csv(predicted: str, run: str) -> str:
+    """The predictions as a table for people."""
+    return f"{predicted}/{run}/predictions.csv"
+
+
+def review(predicted: str, run: str) -> str:
+    """Copies of the pictures that a person should look at: `<true>__as__<predicted>/…`, `uncertain/<label>/…`."""
+    return f"{predicted}/{run}/review"
+
+
+def latest(predicted: str) -> str:
+    """The pointer to the newest run's evaluation; moves by compare-and-swap only."""
+    return f"{predicted}/latest.json"
 
 
 def model(models: str, version: str) -> str:

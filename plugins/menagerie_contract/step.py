@@ -27,13 +27,13 @@ class Step:
     contract: str = arg("version of the contract the caller speaks", VERSION)
 
     def argv(self) -> list[str]:
-        """The command line after `python -m model_service`, e.g. `["sort", "--contract=1", "--run=…"]`."""
+        """The command line after `python -m model_service`, e.g. `["sort", "--contract=2", "--run=…"]`."""
         words = [self.name]
         for f in dataclasses.fields(self):
             value = getattr(self, f.name)
             flag = f"--{f.name.replace('_', '-')}"
             if isinstance(value, bool):
-                words += [flag] if value else []
+                words += [flag] if value else [f"{flag}=false"] if f.default else []
                 continue
             words += [f"{flag}={one}" for one in (value if isinstance(value, tuple) else (value,))]
         return words

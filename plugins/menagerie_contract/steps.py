@@ -73,28 +73,40 @@ class Sort(Arriving):
 
 @dataclass(frozen=True, kw_only=True)
 class Predict(Batch):
-    """Classify the pictures of some shards with one model; writes one Parquet file."""
+    """Classify the pictures of some shards with one model; writes a Parquet file for each shard."""
 
     name: ClassVar[str] = "predict"
     model: str = arg("version of the model")
     shards: tuple[str, ...] = arg("URI of a shard to read; repeat for several")
-    output: str = arg("URI of the Parquet file to write")
+    predicted: str = arg("URI of the bucket with predictions and reports, e.g. gs://animals_predicted")
+    precision: Literal["auto", "f32", "bf16", "int8"] = arg(
+        "numbers that the model computes with: auto = bf16 where the machine has it, else f32; int8 only if judge has "
+        "accepted the model's int8 variant, else as auto",
+        "auto",
+    )
+    embedding: bool = arg("also keep each picture's embedding, what the model's last layer sees, as float16", True)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluate(Batch):
-    """Measure a run's predictions against the true labels; writes metrics.json and report.html."""
+    """Measure a run's predictions against the true labels, and look for drift; writes metrics.json and report.html."""
 
     name: ClassVar[str] = "evaluate"
     model: str = arg("version of the model that made the predictions")
     predicted: str = arg("URI of the bucket with predictions and reports, e.g. gs://animals_predicted")
     min_accuracy: float = arg("accuracy on new pictures below which retraining is called for", 0.95, least=0, most=1)
     max_new: int = arg("pictures the model was not trained on from which retraining is called for", 500, least=1)
+    on_drift: bool = arg("call for retraining also when the pictures have drifted from those trained on", True)
+    to_predict: str = arg("URI of the bucket of sorted copies, where review copies come from; empty: make none", "")
+    review: int = arg(
+        "most errors, and most uncertain pictures, listed and copied for a person", 50, least=0, most=1000
+    )
+    csv: bool = arg("also write predictions.csv, a table of all predictions for people", False)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Train(Batch):
-    """Train a candidate on the train shards of every batch so far; writes safetensors, ONNX and model.json."""
+    """Train a candidate on the train shards of every batch so far; writes safetensors, ONNX, also in int8, and model.json."""
 
     name: ClassVar[str] = "train"
     epochs: int = arg("passes over the training pictures (fit one cycle)", 10, least=1)
@@ -110,7 +122,7 @@ class Train(Batch):
 
 @dataclass(frozen=True, kw_only=True)
 class Judge(Batch):
-    """Score champion and candidate on every held-out picture so far; writes the verdict."""
+    """Score champion and candidate on every held-out picture so far; writes the verdict, also on int8."""
 
     name: ClassVar[str] = "judge"
     candidate: str = arg("version of the candidate")
@@ -137,6 +149,7 @@ class Deploy(Batch):
     model: str = arg("version to serve")
     target: Literal["local", "kubernetes"] = arg("where the website runs: this machine, or the cluster", "local")
     site: str = arg("local: URI of the document that names the model the website serves", "")
+    predicted: str = arg("URI of the bucket with reports, which the website shows at /report; empty: it shows none", "")
     url: str = arg("where the website answers", "http://127.0.0.1:5000")
     timeout: float = arg("seconds the website may take to answer with the new model", 120.0, least=0)
     max_p95: float = arg("seconds within which 95 % of the self-test's answers must come", 2.0, least=0)
@@ -191,6 +204,7 @@ class Serve(Step):
     site: str = arg("URI of the document that names the model to serve; followed as it changes")
     host: str = arg("address to listen on", "127.0.0.1")
     port: int = arg("port to listen on", 5000, least=0, most=65535)
+    predicted: str = arg("URI of the bucket with reports, which are shown at /report; empty: none are", "")
 
 
 STEPS: dict[str, type[Step]] = {

@@ -136,7 +136,7 @@ def test_airflow_loads_the_plugin_and_leaves_the_package_alone() -> None:
     assert "menagerie" in found["plugins"]
     assert found["links"] == [SITE_URL]
     assert found["executed"] == [
-        *("menagerie", "menagerie.preimport", "menagerie.resources", "menagerie.settings"),
+        *("menagerie", "menagerie.links", "menagerie.preimport", "menagerie.resources", "menagerie.settings"),
         *("menagerie_contract", "menagerie_contract.command_line", "menagerie_contract.layout"),
         *("menagerie_contract.step", "menagerie_contract.steps", "menagerie_plugin"),
     ]
@@ -159,6 +159,11 @@ def test_every_task_is_retried_with_backoff_and_ends_in_time(pipeline: Any) -> N
         assert timedelta(0) < task.execution_timeout <= timedelta(hours=12), task.task_id
 
 
+def test_the_report_is_a_button_on_evaluate_alone(pipeline: Any) -> None:
+    linked = {task.task_id: [link.name for link in task.operator_extra_links] for task in pipeline.tasks}
+    assert {task: names for task, names in linked.items() if names} == {"evaluate": ["Report"]}
+
+
 def test_its_page_shows_the_road_of_a_picture(pipeline: Any) -> None:
     for name in (*STEPS, "animals_all", "label rule"):
         assert name in pipeline.doc_md
@@ -179,7 +184,12 @@ def test_the_form_can_be_sent_as_it_stands(pipeline: Any) -> None:
         "retrain": "when-needed",
         "deploy": True,
         "weights": "auto",
+        "precision": "auto",
         "min_accuracy": 0.95,
+        "max_new": 500,
+        "on_drift": True,
+        "review": 50,
+        "csv": False,
         "min_gain": 0.0,
         "max_bad": 0.2,
         "range_size": 50_000,
@@ -212,6 +222,7 @@ def test_every_field_of_the_form_has_a_type_a_title_and_a_description(pipeline: 
         ("retrain", "sometimes"),
         ("deploy", "yes"),
         ("weights", "mine"),
+        ("precision", "f16"),
         ("min_accuracy", 1.1),
         ("max_bad", -0.1),
         ("range_size", 0),
@@ -301,14 +312,25 @@ def fields(step: str) -> dict[str, str]:
 def test_every_step_gets_its_arguments(pipeline: Any) -> None:
     assert rendered(pipeline, "plan") == contract.Plan(**fields("plan"), source=ALL)
     assert rendered(pipeline, "evaluate") == contract.Evaluate(
-        **fields("evaluate"), model="v1", predicted=f"file://{BUCKETS}/animals_predicted"
+        **fields("evaluate"), model="v1", predicted=f"file://{BUCKETS}/animals_predicted", to_predict=TO_PREDICT
     )
     assert rendered(pipeline, "train") == contract.Train(**fields("train"))
     assert rendered(pipeline, "judge") == contract.Judge(**fields("judge"), candidate="v2", champion="v1")
     assert rendered(pipeline, "promote") == contract.Promote(**fields("promote"), candidate="v2", champion="v1")
     assert rendered(pipeline, "deploy") == contract.Deploy(
-        **fields("deploy"), model="v2", site=f"file://{SITE}", url=SITE_URL
+        **fields("deploy"),
+        model="v2",
+        site=f"file://{SITE}",
+        url=SITE_URL,
+        predicted=f"file://{BUCKETS}/animals_predicted",
     )
+
+
+def test_what_a_person_asks_of_the_evaluation_reaches_it(pipeline: Any) -> None:
+    asked = {"min_accuracy": 0.5, "max_new": 9, "on_drift": False, "review": 0, "csv": True}
+    step = rendered(pipeline, "evaluate", **asked)
+    assert isinstance(step, contract.Evaluate)
+    assert {name: getattr(step, name) for name in asked} == asked
 
 
 def test_without_a_champion_its_name_is_empty(pipeline: Any) -> None:
@@ -352,14 +374,27 @@ def test_sort_is_planned_a_command_line_for_each_range(pipeline: Any) -> None:
 
 def test_predict_is_planned_a_command_line_for_each_shard(pipeline: Any) -> None:
     shards = [contract.shard(MODELS, f"{RUN}/{n:05d}-c0ff", split, 0) for n in range(2) for split in contract.SPLITS]
-    result = {"outputs": {"shards": shards}}
-    plan = pipeline.get_task("plan_predict").python_callable(result, "v1", RUN_ID)
-    assert [contract.parse(argv) for argv in plan] == [
+    assert predicts(pipeline, shards, precision="int8") == [
         contract.Predict(
             **fields(f"predict-{n:05d}"),
             model="v1",
             shards=(shard,),
-            output=f"file://{BUCKETS}/animals_predicted/{RUN}/predictions-{n:05d}.parquet",
+            predicted=f"file://{BUCKETS}/animals_predicted",
+            precision="int8",
         )
         for n, shard in enumerate(shards)
     ]
+
+
+def test_with_more_shards_than_tasks_a_task_gets_several(pipeline: Any) -> None:
+    shards = [contract.shard(MODELS, f"{RUN}/00000-c0ff", "train", n) for n in range(600)]
+    steps = predicts(pipeline, shards)
+    assert len(steps) == 256
+    assert [shard for step in steps if isinstance(step, contract.Predict) for shard in step.shards] == shards
+
+
+def predicts(pipeline: Any, shards: list[str], **params: Any) -> list[contract.Step]:
+    """What plan_predict makes of what was sorted."""
+    given = pipeline.params.dump() | params
+    callable_ = pipeline.get_task("plan_predict").python_callable
+    return [contract.parse(argv) for argv in callable_({"outputs": {"shards": shards}}, "v1", given, RUN_ID)]

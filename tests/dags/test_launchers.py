@@ -12,7 +12,7 @@ from typing import Any
 import menagerie_contract as contract
 import pytest
 
-from tests.plugins.airflow_home import REPO
+from tests.plugins.airflow_home import BUCKETS, REPO
 
 DIGEST = "sha256:" + "0" * 64
 PODS = {
@@ -45,6 +45,7 @@ print(json.dumps({{
     "hours": {{t.task_id: t.execution_timeout.total_seconds() / 3600 for t in dag.tasks if t.execution_timeout}},
     "downstream": {{t.task_id: sorted(t.downstream_task_ids) for t in dag.tasks}},
     "teardowns": {{t.task_id: t.on_failure_fail_dagrun for t in dag.tasks if t.is_teardown}},
+    "links": [link.name for link in dag.get_task("evaluate").operator_extra_links],
     "kubernetes": "kubernetes" in sys.modules,
 }}))
 """
@@ -81,6 +82,11 @@ def test_local_steps_pay_for_no_import_of_kubernetes(found: Any) -> None:
     assert found["local"]["kubernetes"] is False
 
 
+def test_the_report_is_linked_beside_what_airflow_links_itself(found: Any) -> None:
+    assert found["local"]["links"] == found["kubernetes"]["links"] == ["Report"]
+    assert found["gke"]["links"] == ["Kubernetes Pod", "Report"]
+
+
 def test_only_pods_have_what_is_of_pods(found: Any) -> None:
     extra = {"pods", "canary_percent", "canary_minutes"}
     assert extra & set(found["local"]["params"]) == set()
@@ -108,6 +114,7 @@ def test_pods_are_deployed_beside_themselves(found: Any) -> None:
     assert isinstance(step, contract.Deploy)
     assert (step.target, step.namespace, step.image) == ("kubernetes", "menagerie", f"example.com/serve@{DIGEST}")
     assert step.url == "http://animals-website.menagerie.svc.cluster.local"
+    assert step.predicted == f"file://{BUCKETS}/animals_predicted"
     assert (step.timeout, step.canary_percent, step.canary_minutes) == (900, 10, 5)
 
 

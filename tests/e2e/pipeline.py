@@ -21,6 +21,7 @@ from airflow.listeners import hookimpl
 from airflow.listeners.listener import get_listener_manager
 from airflow.models.dagbag import DagBag
 from airflow.models.xcom import XComModel
+from airflow.providers.common.compat.sdk import XCOM_RETURN_KEY
 from airflow.sdk.execution_time import supervisor
 from airflow.utils.session import create_session
 from menagerie import documents
@@ -74,7 +75,8 @@ def run(dag: Any, **params: Any) -> Run:
     for instance in done.get_task_instances():
         found.tasks.setdefault(instance.task_id, []).append((str(instance.state), instance.try_number))
     with create_session() as session:
-        for said in session.scalars(select(XComModel).where(XComModel.run_id == done.run_id)):
+        returned = select(XComModel).where(XComModel.run_id == done.run_id, XComModel.key == XCOM_RETURN_KEY)
+        for said in session.scalars(returned):
             found.said[said.task_id] = XComModel.deserialize_value(said)
     return found
 

@@ -240,5 +240,12 @@ def test_the_website_answers_with_the_champion(story: Story) -> None:
     assert sum(found["probability"] for found in said["classes"]) == pytest.approx(1, abs=1e-3)
 
 
+def test_the_website_shows_the_report_of_the_run_that_evaluated_last(story: Story) -> None:
+    answer = httpx.get(f"{SITE_URL}/report", timeout=30, trust_env=False, follow_redirects=True)
+    assert answer.status_code == 200
+    assert str(answer.url) == f"{SITE_URL}/report/{story.second.name}"
+    assert answer.content == (BUCKETS / "animals_predicted" / story.second.name / "report.html").read_bytes()
+
+
 def test_the_website_outlives_the_runs(story: Story) -> None:
     assert os.getsid(int(SITE.with_suffix(".pid").read_text())) != os.getsid(0)

@@ -155,6 +155,20 @@ def test_data_buckets_keep_what_is_replaced_or_deleted() -> None:
     assert "${var.noncurrent_days}" in ages
 
 
+def test_the_website_reads_models_and_reports_and_may_do_nothing_else() -> None:
+    """As its Google account, and as its Kubernetes account, which is tied to the former but for a while after a teardown."""
+    roles = parsed(INFRA / "identity.tf")["locals"][0]["bucket_roles"]
+    granted = {bare(key): bare(role) for key, role in roles.items() if "animals-website" in key}
+    (direct,) = (block.body for block in BLOCKS if block.address == "google_storage_bucket_iam_member.website")
+
+    assert granted == {
+        "animals_models/animals-website": "roles/storage.objectViewer",
+        "animals_predicted/animals-website": "roles/storage.objectViewer",
+    }
+    assert bare(direct["role"]) == "roles/storage.objectViewer"
+    assert set(re.findall(r"animals_\w+", str(direct["for_each"]))) == {"animals_models", "animals_predicted"}
+
+
 def test_nobody_is_everybody() -> None:
     assert "allUsers" not in TEXT
     assert "allAuthenticatedUsers" not in TEXT

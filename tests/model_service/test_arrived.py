@@ -9,7 +9,7 @@ from typing import Any
 import menagerie_contract as contract
 import pytest
 
-from model_service.arrived import added_up, arrived
+from model_service.arrived import added_up, arrived, costs, told
 from model_service.ledger import Head
 from model_service.sorting import accounts
 from model_service.storage.metered import Meter
@@ -131,14 +131,14 @@ def test_the_documents_of_the_run_are_read(buckets: Buckets) -> None:
     put_result(buckets, "sort-00001", {"status": "ok", "counts": SECOND})
     put_result(buckets, "sort-00000", {"status": "ok", "counts": FIRST}, run="r10")
     put_result(buckets, "predict-00000", {"status": "ok", "counts": {}})
-    assert arrived(buckets.models, "r1") == added_up(PLAN, [FIRST, SECOND])
+    assert arrived(told(buckets.models, "r1")) == added_up(PLAN, [FIRST, SECOND])
 
 
 def test_a_range_that_failed_is_not_counted(buckets: Buckets) -> None:
     put_result(buckets, "plan", {"status": "ok", "counts": PLAN})
     put_result(buckets, "sort-00000", {"status": "failed", "error": {}, "outputs": {}})
     put_result(buckets, "sort-00001", {"status": "ok", "counts": SECOND})
-    assert arrived(buckets.models, "r1") == added_up(PLAN, [SECOND])
+    assert arrived(told(buckets.models, "r1")) == added_up(PLAN, [SECOND])
 
 
 DAMAGED = [
@@ -162,7 +162,7 @@ def test_a_damaged_document_is_named_and_not_counted(buckets: Buckets, step: str
     put_result(buckets, "sort-00001", {"status": "ok", "counts": SECOND})
     local(contract.result(buckets.models, "r1", step)).write_text(content)
     rest = (None, [FIRST, SECOND]) if step == "plan" else (PLAN, [SECOND])
-    assert arrived(buckets.models, "r1") == added_up(*rest, [step])
+    assert arrived(told(buckets.models, "r1")) == added_up(*rest, [step])
 
 
 @pytest.mark.parametrize(
@@ -170,20 +170,52 @@ def test_a_damaged_document_is_named_and_not_counted(buckets: Buckets, step: str
 )
 def test_a_sorts_tables_must_be_such(buckets: Buckets, change: dict[str, Any]) -> None:
     put_result(buckets, "sort-00000", {"status": "ok", "counts": FIRST | change})
-    assert arrived(buckets.models, "r1") == added_up(None, [], ["sort-00000"])
+    assert arrived(told(buckets.models, "r1")) == added_up(None, [], ["sort-00000"])
 
 
 def test_without_any_document_nothing_is_known(buckets: Buckets) -> None:
-    assert arrived(buckets.models, "r1") is None
+    assert arrived(told(buckets.models, "r1")) is None
     put_result(buckets, "sort-00000", {"status": "failed", "error": {}, "outputs": {}})
-    assert arrived(buckets.models, "r1") is None
+    assert arrived(told(buckets.models, "r1")) is None
 
 
 def test_a_plan_and_its_sorts_write_what_is_read_here(buckets: Buckets) -> None:
     buckets.put_squares(3)
     counts = buckets.sorted_in_ranges(4)
-    total = arrived(buckets.models, "r1")
+    total = arrived(told(buckets.models, "r1"))
     assert total is not None
     assert (total["listed"], total["new"], total["ranges"], total["sorted"]) == (9, 9, 3, 3)
     assert total["classes"] == {"cat": 3, "dog": 3, "zebra": 3}
     assert total["seconds"] > sum(one["seconds"] for one in counts) > 0
+
+
+# What each step cost.
+
+PREDICT = {"pictures": 3, "bytes_in": 50, "bytes_out": 7, "class_a": 2, "class_b": 3, "usd": 0.125, "seconds": 1.5}
+OWN = {"bytes_in": 1, "bytes_out": 0, "class_a": 4, "class_b": 5, "usd": 0.0625}
+
+
+def test_each_step_that_left_a_result_has_a_row_of_what_it_cost(buckets: Buckets) -> None:
+    put_result(buckets, "plan", {"status": "ok", "counts": PLAN})
+    for number in range(2):
+        put_result(buckets, f"sort-{number:05d}", {"status": "ok", "counts": FIRST})
+        put_result(buckets, f"predict-{number:05d}", {"status": "ok", "counts": PREDICT})
+    put_result(buckets, "predict-00002", {"status": "failed", "error": {}, "outputs": {}})
+    names = ("step", "tasks", "bytes_in", "bytes_out", "class_a", "class_b", "usd", "seconds")
+    assert [tuple(row[name] for name in names) for row in costs(told(buckets.models, "r1"), OWN)] == [
+        ("plan", 1, None, None, 1, 2, 0.5, 2.0),  # whose document has no bytes
+        ("sort", 2, 800, 200, 12, 8, 0.5, 8.0),
+        ("predict", 2, 100, 14, 4, 6, 0.25, 3.0),
+        ("evaluate", 1, 1, 0, 4, 5, 0.0625, None),  # whose seconds are not over
+    ]
+
+
+def test_a_predict_that_does_not_say_what_it_cost_is_not_in_it(
+    buckets: Buckets, caplog: pytest.LogCaptureFixture
+) -> None:
+    put_result(buckets, "predict-00000", {"status": "ok", "counts": {"pictures": 3}})  # as an earlier release has it
+    put_result(buckets, "predict-00001", {"status": "ok", "counts": PREDICT})
+    rows = costs(told(buckets.models, "r1"), OWN)
+    assert [(row["step"], row["tasks"]) for row in rows] == [("predict", 1), ("evaluate", 1)]
+    assert "the result of predict-00000 does not say what it cost" in caplog.text
+    assert arrived(told(buckets.models, "r1")) is None, "nor does it say what arrived"

@@ -250,8 +250,13 @@ def end_website(place: Place) -> None:
 
 def test_a_website_is_started_when_none_runs_and_outlives_the_step(place: Place) -> None:
     url = f"http://127.0.0.1:{free_port()}"
-    assert deploy(to(place, "v1", url, timeout=60)).outputs["version"] == "v1"
+    predicted = place.root / "animals_predicted"
+    (predicted / "r1").mkdir(parents=True)
+    (predicted / "r1/report.html").write_text("<p>the report")
+    step = replace(to(place, "v1", url, timeout=60), predicted=f"file://{predicted}")
+    assert deploy(step).outputs["version"] == "v1"
     try:
+        assert httpx.get(f"{url}/report/r1", trust_env=False).text == "<p>the report"
         process = psutil.Process(int((place.root / "site.pid").read_text()))
         assert "serve" in process.cmdline()
         assert os.getsid(process.pid) == process.pid  # a session of its own

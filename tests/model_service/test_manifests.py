@@ -22,7 +22,15 @@ from model_service.site import Site
 Object = dict[str, Any]
 
 IMAGE = f"europe-docker.pkg.dev/zoo/menagerie/serve@sha256:{'0123456789abcdef' * 4}"
-VALUES = Values("zoo", IMAGE, "gs://zoo_models", Site("r2-abc", "r1-def"), replicas=3, max_replicas=9)
+VALUES = Values(
+    "zoo",
+    IMAGE,
+    "gs://zoo_models",
+    Site("r2-abc", "r1-def"),
+    replicas=3,
+    max_replicas=9,
+    predicted="gs://zoo_predicted",
+)
 PUBLIC = [replace(VALUES, host="zoo.example.org", expose=way) for way in ("gateway", "ingress")]
 # preStop's `sleep` is on by default from 1.30 on; the newest is the newest the schemas are of.
 KUBERNETES = [v for v in kubernetes_validate.utils.all_versions() if int(v.split(".")[1]) >= 30]
@@ -80,7 +88,13 @@ def test_kustomize_makes_the_same_objects_of_the_same_values(values: Values, tmp
     (base / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
     (base / "site.json").write_text(json.dumps({"version": "r2-abc", "previous": "r1-def"}) + "\n")
     patches: list[tuple[str, list[tuple[str, Any]]]] = [
-        ("Deployment", [("/spec/template/spec/containers/0/args/2", f"--models={values.models}")]),
+        (
+            "Deployment",
+            [
+                ("/spec/template/spec/containers/0/args/2", f"--models={values.models}"),
+                ("/spec/template/spec/containers/0/args/6", f"--predicted={values.predicted}"),
+            ],
+        ),
         ("HorizontalPodAutoscaler", [("/spec/minReplicas", 3), ("/spec/maxReplicas", 9)]),
     ]
     if values.host and values.expose == "gateway":
@@ -107,7 +121,8 @@ def test_kustomize_makes_the_same_objects_of_the_same_values(values: Values, tmp
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not installed")
 def test_the_folder_as_it_is_can_be_applied_with_kubectl() -> None:
     objects = kustomize(FOLDER)
-    as_it_is = Values(contract.NAMESPACE, "animals-website", "gs://animals_models", Site("v1"), 2, 6)
+    buckets = {"models": "gs://animals_models", "predicted": "gs://animals_predicted"}
+    as_it_is = Values(contract.NAMESPACE, "animals-website", site=Site("v1"), replicas=2, max_replicas=6, **buckets)
     assert website(objects) == {(t["kind"], t["metadata"]["name"]): t for t in manifests.render(as_it_is)}
     accounts = {name for kind, name in objects if kind == "ServiceAccount"}
     assert accounts == {"animals-website", "menagerie-step", "menagerie-deploy"}
@@ -115,11 +130,18 @@ def test_the_folder_as_it_is_can_be_applied_with_kubectl() -> None:
     assert ("RoleBinding", "menagerie-deploy") in objects
 
 
-def test_the_website_is_told_its_models_and_its_document() -> None:
+def test_the_website_is_told_its_models_its_document_and_its_reports() -> None:
     (container,) = pod()["containers"]
-    assert contract.parse(container["args"]) == contract.Serve(
-        models="gs://zoo_models", site="file:///etc/menagerie/site.json", host="0.0.0.0", port=5000
+    told = contract.Serve(
+        models="gs://zoo_models",
+        site="file:///etc/menagerie/site.json",
+        host="0.0.0.0",
+        port=5000,
+        predicted="gs://zoo_predicted",
     )
+    assert contract.parse(container["args"]) == told
+    (without,) = pod(replace(VALUES, predicted=""))["containers"]
+    assert contract.parse(without["args"]) == replace(told, predicted="")
     document = by_kind(VALUES)["ConfigMap"]
     assert document["immutable"]
     assert json.loads(document["data"]["site.json"]) == {"version": "r2-abc", "previous": "r1-def"}

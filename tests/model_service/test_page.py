@@ -2,43 +2,32 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import re
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, FileChooser, FilePayload, Page, Request, expect, sync_playwright
+from playwright.sync_api import Browser, FileChooser, FilePayload, Page, Request, expect
 from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
-from model_service import site
+from model_service import report, site
+from model_service.serve import reports
 from model_service.site import Site
+from tests.model_service.chromium import chromium
+from tests.model_service.documents import evaluation
 from tests.model_service.tiny_model import save_tiny_model
 from tests.model_service.websites import BLUE, GREEN, RED, Place, make_place, picture, ready, running
 
 CLASSES = ["cat", "dog", "zebra"]
-SWITCHES = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.fail("the page is tested in Chromium, and there is none: install it (apt-get install chromium)")
-    with sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=chromium, args=SWITCHES)
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
@@ -205,6 +194,74 @@ def test_before_the_first_model_the_page_waits_and_comes_alive(browser: Browser,
         expect(page.locator("#file")).to_be_enabled()
         choose(page, ("a.jpg", picture(RED)))
         expect(page.locator(".verdict")).to_have_text("cat")
+        page.close()
+
+
+HOSTILE = """<!doctype html><meta charset="utf-8"><title>Report</title><style>h1 { color: rgb(1, 2, 3) }</style>
+<h1>How it went</h1><img alt="a worst error" src="data:image/png;base64,%s">
+<script>document.title = "owned"</script><img src=x onerror="document.title = 'owned'"><img src="/static/icon.svg">
+<form action="/predict"><button>Go</button></form><iframe src="/"></iframe>"""
+
+
+def test_a_report_is_linked_once_there_is_one_and_nothing_in_it_runs(
+    browser: Browser, place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reports, "FRESH", 0.0)
+    site.write(place.site, Site("v1"), 0)
+    predicted, png = tmp_path / "animals_predicted", base64.b64encode(picture(GREEN, kind="PNG")).decode()
+    (predicted / "r1").mkdir(parents=True)
+    with running(place, predicted=f"file://{predicted}") as url:
+        page = browser.new_page()
+        page.goto(url)
+        expect(page.get_by_text("Model v1")).to_be_visible()
+        expect(page.get_by_role("link", name="How well it does")).to_be_hidden()
+        (predicted / "r1/report.html").write_text(HOSTILE % png)
+        (predicted / "latest.json").write_text('{"run": "r1"}')
+        page.reload()
+        fetched: list[str] = []
+        page.on("response", lambda response: fetched.append(response.url))
+        page.get_by_role("link", name="How well it does").click()
+        expect(page.get_by_role("heading", name="How it went")).to_have_css("color", "rgb(1, 2, 3)")
+        assert page.url == f"{url}/report/r1"
+        shown = "image => [image.naturalWidth, image.complete]"
+        assert page.get_by_alt_text("a worst error").evaluate(shown) == [96, True]
+        assert page.title() == "Report"
+        page.evaluate("document.querySelector('form').submit()")
+        page.wait_for_timeout(200)
+        assert page.url == f"{url}/report/r1"
+        with_it = fetched[fetched.index(f"{url}/report/r1") + 1 :]
+        assert [one for one in with_it if not one.startswith("data:")] == []
+        page.close()
+
+
+def test_evaluates_own_report_needs_nothing_that_the_website_forbids_it(
+    browser: Browser, place: Place, tmp_path: Path
+) -> None:
+    folder = tmp_path / "animals_predicted/r1"
+    folder.mkdir(parents=True)
+    (folder / "report.html").write_text(report.render(evaluation(), {"key-0": picture(RED)}))
+    with running(place, predicted=f"file://{folder.parent}") as url:
+        page = browser.new_page()
+        problems: list[str] = []
+        page.on("console", lambda line: problems.append(line.text))  # where a violated policy is told
+        page.goto(f"{url}/report/r1")
+        page.wait_for_load_state("networkidle")
+        page.locator("img").first.scroll_into_view_if_needed()
+        assert page.locator("img").evaluate_all("all => all.map(one => one.naturalWidth)") == [96]
+        assert page.evaluate("[...document.styleSheets].reduce((n, sheet) => n + sheet.cssRules.length, 0)") > 20
+        assert problems == []
+        page.close()
+
+
+def test_what_is_not_there_is_said_on_a_page_of_the_websites_own(browser: Browser, place: Place) -> None:
+    with running(place) as url:
+        page = browser.new_page(viewport={"width": 320, "height": 640})
+        page.goto(f"{url}/report/r1")
+        expect(page.get_by_role("heading", name="No reports are shown here")).to_be_visible()
+        assert page.evaluate("getComputedStyle(document.body).maxWidth") == "736px"  # the page's style is there
+        assert page.evaluate("document.documentElement.scrollWidth") <= 320
+        page.get_by_role("link", name="To the website").click()
+        assert page.url == f"{url}/"
         page.close()
 
 

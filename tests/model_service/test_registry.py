@@ -171,3 +171,19 @@ def test_a_champion_moved_in_that_moment_stays(models: str, monkeypatch: pytest.
     monkeypatch.setattr(registry, "move_champion", another_run_is_quicker)
     assert not registry.withdraw(models, "v1", "r1", "it crashes")
     assert read_json(f"{models}/resnet34/champion.json")["version"] == "v9"
+
+
+def test_what_the_judge_says_of_int8_is_said_once_and_is_no_part_of_the_model(models: str) -> None:
+    card = registry.save(models, "v1", FILES, {})
+    assert registry.int8(models, "v1") is None
+    said = {
+        "accepted": False,
+        "reason": "it loses",
+        "accuracy": {"f32": 0.9, "int8": 0.8},
+        "agreement": 0.9,
+        "pictures": 9,
+    }
+    assert registry.save_int8(models, "v1", said) == registry.int8(models, "v1") == said
+    assert registry.save_int8(models, "v1", said | {"accepted": True}) == said
+    assert registry.card(models, "v1") == card
+    assert registry.save(models, "v1", FILES, {}) == card, "another attempt of training"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from model_service.shards import BadShard, Sample, ShardWriter, read_shard
+from model_service.shards import BadShard, Sample, ShardWriter, read_shard, unpacked
 
 SAMPLES = [
     Sample("a" * 20, b"first", {"label": "cat", "generation": 1}),
@@ -86,6 +86,34 @@ def test_a_shard_with_a_damaged_header_is_refused(tmp_path: Path) -> None:
             list(read_shard(path))
 
 
+def test_it_may_come_in_blocks_of_any_length(tmp_path: Path) -> None:
+    (path,), _ = write(tmp_path)
+    whole = path.read_bytes()
+    for length in (1, 7, 511, 512, 513, 1000, len(whole)):
+        blocks = (whole[start : start + length] for start in range(0, len(whole), length))
+        assert list(unpacked("a shard", blocks)) == SAMPLES
+
+
+def test_what_does_not_end_at_its_end_is_refused(tmp_path: Path) -> None:
+    """Its first block of zeros is, in a whole shard, followed by another."""
+    (path,), _ = write(tmp_path)
+    content = path.read_bytes().rstrip(b"\0")
+    end = -(-len(content) // 512) * 512 + 512  # that of the last file, and a block of zeros
+    path.write_bytes(content.ljust(end, b"\0") + b"more".ljust(512, b"\0"))
+    with pytest.raises(BadShard, match="it goes on after its end"):
+        list(read_shard(path))
+
+
+def test_only_files_are_taken(tmp_path: Path) -> None:
+    path = tmp_path / "train-00000.tar"
+    link = tarfile.TarInfo("picture.jpg")
+    link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
+        tar.addfile(link)
+    with pytest.raises(BadShard, match=r"'picture\.jpg' is no file"):
+        list(read_shard(path))
+
+
 @pytest.mark.parametrize("data", [b"", b"no tar at all", bytes(10_240)[:100]])
 def test_what_is_no_shard_is_refused(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "train-00000.tar"
@@ -99,7 +127,7 @@ def test_a_picture_without_its_metadata_is_refused(tmp_path: Path) -> None:
     for name in ("picture.jpg", "other.json"):
         (tmp_path / name).write_bytes(b"{}")
     for names in (["picture.jpg"], ["picture.jpg", "other.json"]):
-        with tarfile.open(path, "w") as tar:
+        with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
             for name in names:
                 tar.add(tmp_path / name, name)
         with pytest.raises(BadShard, match="picture has no metadata"):

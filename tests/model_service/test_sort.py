@@ -156,7 +156,9 @@ def test_shards_are_closed_at_their_size_and_hashed(buckets: Buckets) -> None:
     assert len(buckets.shards()) > 2
     batch, count = only(buckets), len(buckets.shards())
     assert {contract.shard(buckets.models, batch, "train", i) for i in range(count)} == set(buckets.shards())
-    assert batches.digests(buckets.models, buckets.shards()) == batches.shards(buckets.models, batch, "train")
+    described = batches.described(buckets.models, buckets.shards())
+    hashes = {uri: shard.sha256 for uri, shard in described.items()}
+    assert hashes == batches.shards(buckets.models, batch, "train")
 
 
 def test_names_of_any_kind(buckets: Buckets) -> None:
@@ -676,7 +678,8 @@ def test_a_wrong_label_is_corrected_by_putting_the_picture_there_under_the_right
     assert (counts["classes"], counts["quarantined"]) == ({"dog": 1}, {})
     (row,) = [row for row in buckets.manifest("r1") if row["uri"].endswith("cat_99.jpg")]
     assert batches.retracted(buckets.models) == {only(buckets, "r1"): {row["key"]}}
-    shards = {uri: d for run in ("r1", "r2") for uri, d in batches.digests(buckets.models, buckets.shards(run)).items()}
+    described = batches.described(buckets.models, [*buckets.shards("r1"), *buckets.shards("r2")])
+    shards = {uri: shard.sha256 for uri, shard in described.items()}
     sure = batches.sure(buckets.models, shards, batches.retracted(buckets.models))
     assert [sample.meta["label"] for sample in sure if sample.key == row["key"]] == ["dog"]
 

@@ -27,7 +27,7 @@ from model_service import batches, dataset
 from model_service.errors import StepError
 from model_service.inference import Classifier
 from model_service.selftest import Picture
-from tests.model_service.buckets import CLASSES, Buckets, local, make_buckets, square
+from tests.model_service.buckets import CLASSES, COLOURS, Buckets, encoded, local, make_buckets, square
 from tests.model_service.conftest import Trained
 
 
@@ -113,11 +113,14 @@ def test_the_card_is_enough_to_rebuild_and_to_trust_the_model(trained: Trained) 
 def test_every_file_has_its_hash_in_the_card(trained: Trained) -> None:
     files = trained.card["files"]
     assert {path.name for path in trained.folder.iterdir()} == {*files, "model.json"}
-    assert set(files) == {"model.safetensors", "model.onnx", "selftest.tar", "history.csv", "history.png"}
+    assert set(files) == {
+        *("model.safetensors", "model.onnx", "model.int8.onnx", "selftest.tar", "reference.parquet"),
+        *("history.csv", "history.png"),
+    }
     for name, entry in files.items():
         data = (trained.folder / name).read_bytes()
         assert entry == {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
-    assert trained.version == f"r1-{files['model.safetensors']['sha256'][:8]}"
+    assert re.fullmatch("r1-[0-9a-f]{8}", trained.version)
 
 
 def test_no_file_is_a_pickle(trained: Trained) -> None:
@@ -267,6 +270,7 @@ def test_weights_out_of_reach_are_said_loudly_and_training_starts_from_scratch(
 def test_only_the_train_split_of_finished_batches_is_loaded(buckets: Buckets, tmp_path: Path) -> None:
     for number, run in enumerate(("r1", "r2")):
         buckets.put_squares(4, first=10 * number + 1)
+        buckets.put(f"dog_{10 * number}.jpg", encoded(Image.new("RGB", (90, 60 + number), COLOURS["dog"]), "JPEG"))
         buckets.sorted(run, holdout=0.3)
     committed = local(contract.batch(buckets.models, buckets.batch("r2")))
     shutil.copytree(committed, committed.parent / "00000-000000000000")  # as an attempt leaves it that was killed
@@ -274,6 +278,8 @@ def test_only_the_train_split_of_finished_batches_is_loaded(buckets: Buckets, tm
     rows = [row for run in ("r1", "r2") for row in buckets.manifest(run) if row["split"] == "train"]
     assert data.keys == [row["key"] for row in rows]
     assert data.labels == [row["label"] for row in rows]
+    assert data.sizes == [(row["width"], row["height"]) for row in rows]
+    assert len(set(data.sizes)) > 1
     assert data.views.shape == (len(rows), 40, 40, 3)
     for view, label in zip(data.views, data.labels, strict=True):
         assert int(view[20, 20].argmax()) == CLASSES.index(label)

@@ -40,10 +40,10 @@ def make_place(root: Path) -> Place:
 
 
 @contextmanager
-def running(place: Place, *, threads: int | None = None, waiting: int = 32) -> Iterator[str]:
+def running(place: Place, *, threads: int | None = None, waiting: int = 32, predicted: str = "") -> Iterator[str]:
     """The website in a thread of this process; gives its address and ends it."""
     with listen("127.0.0.1", 0) as listener:
-        app = create_app(place.models, place.site, threads=threads, waiting=waiting)
+        app = create_app(place.models, place.site, predicted, threads=threads, waiting=waiting)
         server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=5))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()

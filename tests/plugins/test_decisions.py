@@ -112,16 +112,25 @@ def test_after_judge() -> None:
         (0, 4, []),
         (1, 4, [1]),
         (4, 4, [1] * 4),
-        (5, 4, [2, 1, 1, 1]),
-        (11, 4, [3, 3, 3, 2]),
-        (1000, 256, [4] * 232 + [3] * 24),
+        (5, 4, [1, 1, 1, 2]),
+        (11, 4, [2, 3, 3, 3]),
     ],
 )
-def test_shards_are_dealt_out_evenly_and_each_once(shards: int, most: int, sizes: list[int]) -> None:
+def test_shards_are_dealt_out_evenly_each_once_and_neighbours_together(
+    shards: int, most: int, sizes: list[int]
+) -> None:
     names = [f"shard-{i}" for i in range(shards)]
     groups = shard_groups(names, most)
     assert [len(group) for group in groups] == sizes
-    assert sorted(name for group in groups for name in group) == sorted(names)
+    assert [name for group in groups for name in group] == names
+
+
+@pytest.mark.parametrize("shards", [1, 255, 256, 257, 1000, 12_801])
+def test_a_run_has_at_most_256_mapped_tasks(shards: int) -> None:
+    groups = shard_groups([f"shard-{i}" for i in range(shards)])
+    sizes = {len(group) for group in groups}
+    assert len(groups) == min(shards, 256)
+    assert max(sizes) - min(sizes) <= 1
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 const SHOWN = 5; // classes shown at once; the others are folded away
 const SURE = 0.6; // probability below which the answer is worded as a guess
-const POLL = { waiting: 1500, serving: 10000 }; // milliseconds between two questions for the model
+const POLL = { waiting: 1500, serving: 10000, report: 60000 }; // milliseconds between two questions for the model, a report
 
 const byId = (id) => document.getElementById(id);
 const percent = new Intl.NumberFormat("en", { style: "percent", minimumFractionDigits: 1, maximumFractionDigits: 1 });
@@ -126,6 +126,20 @@ async function follow() {
   }
 }
 
+async function followReport() {
+  for (;;) {
+    if (!document.hidden) {
+      try {
+        const answer = await fetch("/report.json", { cache: "no-store" });
+        if (answer.ok) byId("report").hidden = !(await answer.json()).report;
+      } catch {
+        // the model's line says that the website does not answer
+      }
+    }
+    await sleep(document.hidden ? POLL.waiting : POLL.report);
+  }
+}
+
 byId("file").addEventListener("change", (event) => {
   take(event.target.files);
   event.target.value = ""; // so that the same picture can be chosen again
@@ -148,3 +162,4 @@ addEventListener("drop", (event) => {
 addEventListener("paste", (event) => take(event.clipboardData.files));
 
 follow();
+followReport();

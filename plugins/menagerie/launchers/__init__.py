@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -14,9 +15,14 @@ from menagerie.settings import settings
 WAITING = timedelta(minutes=40)  # a pod may wait twice 20 minutes: for its node, and for its image
 
 
-def launch(step: Step, **task: Any) -> Any:
-    """The task that runs a step; its XCom is the step's result document. Fields of the step may be Jinja templates."""
-    return _operator()(argv=step.argv(), **_timeout(resources.row(step)), **task)
+def launch(step: Step, *, links: Sequence[Any] = (), **task: Any) -> Any:
+    """The task that runs a step; its XCom is the step's result document. Fields of the step may be Jinja templates.
+
+    `links`: buttons on the task, beside those that its operator has.
+    """
+    operator = _operator()(argv=step.argv(), **_timeout(resources.row(step)), **task)
+    operator.operator_extra_links = (*operator.operator_extra_links, *links)
+    return operator
 
 
 def fan_out(step: type[Step], argvs: Any, **task: Any) -> Any:

@@ -1,0 +1,1 @@
+"""What bench/predict.py and bench/limit.py are made of: pictures and a model, the ways that are compared, limits, scale."""

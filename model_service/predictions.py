@@ -1,0 +1,184 @@
+"""Predictions at rest: a Parquet file a shard, a row a picture. Their schema and names, and how they are read.
+
+docs/predictions.md says what each column means.
+"""
+
+from __future__ import annotations
+
+import collections
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import menagerie_contract as contract
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from model_service.errors import StepError
+from model_service.inference import Inference
+from model_service.looks import Look
+from model_service.storage import Store, name_in, open_store
+
+TOP = 5  # classes named one by one, the likeliest first
+ROWS = 1024  # pictures that a writer holds in memory before they go to its file
+EMBEDDING = np.dtype("<f2")  # of an embedding's numbers: BigQuery has no float16, so a row holds their bytes
+OF_A_SHARD = ("key", "uri", "generation", "split", "label")  # what is known of a picture before it is predicted
+_COLUMNS = [
+    ("key", pa.string()),
+    ("uri", pa.string()),
+    ("generation", pa.int64()),
+    ("split", pa.string()),
+    ("label", pa.string()),
+    ("predicted", pa.string()),
+    ("probability", pa.float32()),
+    ("margin", pa.float32()),
+    ("top5", pa.list_(pa.string())),
+    ("top5_probabilities", pa.list_(pa.float32())),
+]
+_AFTER = [
+    ("brightness", pa.float32()),
+    ("sharpness", pa.float32()),
+    ("model", pa.string()),
+    ("preprocessing", pa.string()),
+    ("precision", pa.string()),
+]
+_TOLD = ("model", "preprocessing", "precision", "shard", "shard_sha256")  # in the metadata as they are
+
+
+class BadPredictions(StepError):
+    """A file among the predictions that is not one of them, or of another model."""
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a file of predictions was made by and from. `dimensions` of an embedding; None: the file has none."""
+
+    classes: list[str]
+    model: str
+    preprocessing: str
+    precision: str
+    shard: str  # URI
+    shard_sha256: str
+    dimensions: int | None
+
+    def schema(self) -> pa.Schema:
+        """A row a picture; the metadata has the origin itself."""
+        embedding = [("embedding", pa.binary(self.dimensions * EMBEDDING.itemsize))] if self.dimensions else []
+        probabilities = ("probabilities", pa.list_(pa.float32(), len(self.classes)))
+        metadata = {"classes": "\n".join(self.classes), "dimensions": str(self.dimensions or "")}
+        metadata |= {name: getattr(self, name) for name in _TOLD}
+        return pa.schema([*_COLUMNS, probabilities, *embedding, *_AFTER], metadata=metadata)
+
+
+def origin(schema: pa.Schema) -> Origin:
+    """The origin that a file's schema tells of. Raises KeyError or ValueError when it tells of none."""
+    said = {key.decode(): value.decode() for key, value in (schema.metadata or {}).items()}
+    return Origin(
+        classes=said["classes"].split("\n"),
+        dimensions=int(said["dimensions"]) if said["dimensions"] else None,
+        **{name: said[name] for name in _TOLD},
+    )
+
+
+def rows(
+    origin: Origin,
+    pictures: Sequence[Mapping[str, Any]],
+    probabilities: NDArray[np.float32],
+    embeddings: NDArray[np.float32] | None,
+    looks: NDArray[np.float32],
+) -> pa.Table:
+    """The rows of `pictures`, each with what a shard knows of it, from their probabilities [n, classes], embeddings
+    [n, dimensions] (needed if the origin has dimensions) and looks [n, 2]: brightness and sharpness.
+    """
+    count, schema = len(pictures), origin.schema()
+    order = np.argsort(-probabilities, axis=1, kind="stable")[:, :TOP]
+    sorted_ = np.take_along_axis(probabilities, order, axis=1)
+    named = pa.array(origin.classes).take(pa.array(order.ravel()))
+    offsets = pa.array(np.arange(0, order.size + 1, order.shape[1], dtype=np.int32))
+    columns: dict[str, Any] = {
+        **{name: [picture[name] for picture in pictures] for name in OF_A_SHARD},
+        "predicted": pa.array(origin.classes).take(pa.array(order[:, 0])),
+        "probability": sorted_[:, 0],
+        "margin": sorted_[:, 0] - (sorted_[:, 1] if sorted_.shape[1] > 1 else 0),
+        "top5": pa.ListArray.from_arrays(offsets, named),
+        "top5_probabilities": pa.ListArray.from_arrays(offsets, pa.array(sorted_.ravel())),
+        "probabilities": pa.FixedSizeListArray.from_arrays(pa.array(probabilities.ravel()), len(origin.classes)),
+        "brightness": looks[:, 0],
+        "sharpness": looks[:, 1],
+        **{name: [getattr(origin, name)] * count for name in ("model", "preprocessing", "precision")},
+    }
+    if origin.dimensions and embeddings is not None:
+        columns["embedding"] = [row.tobytes() for row in embeddings.astype(EMBEDDING)]
+    return pa.table({name: columns[name] for name in schema.names}, schema)
+
+
+class Writer:
+    """Fills a local file with the predictions of a shard. `predicted` counts them by class."""
+
+    def __init__(self, path: Path, origin: Origin) -> None:
+        self.path, self._origin = path, origin
+        self.predicted: collections.Counter[str] = collections.Counter()
+        dictionaries = [name for name, kind in _COLUMNS + _AFTER if kind == pa.string() and name not in ("key", "uri")]
+        self._file = pq.ParquetWriter(path, origin.schema(), compression="zstd", use_dictionary=dictionaries)
+        self._waiting: list[tuple[Mapping[str, Any], Inference, Look]] = []
+
+    def add(self, picture: Mapping[str, Any], inference: Inference, look: Look) -> None:
+        """`picture`: what its shard knows of it."""
+        self._waiting.append((picture, inference, look))
+        if len(self._waiting) == ROWS:
+            self._write()
+
+    def close(self) -> None:
+        if self._waiting:
+            self._write()
+        self._file.close()
+
+    def _write(self) -> None:
+        pictures, inferences, looks = zip(*self._waiting, strict=True)
+        probabilities = np.stack([inference.probabilities for inference in inferences])
+        embeddings = np.stack([one.embedding for one in inferences]) if self._origin.dimensions else None
+        table = rows(self._origin, pictures, probabilities, embeddings, np.asarray(looks, np.float32))
+        self.predicted.update(table["predicted"].to_pylist())
+        self._file.write_table(table)
+        self._waiting.clear()
+
+
+def tables(predicted: str, run: str, columns: Sequence[str] | None = None) -> Iterator[tuple[dict[str, str], pa.Table]]:
+    """Metadata and rows of each of a run's files, in name order, one at a time in memory. Columns that a file does not
+    have (embedding) are not in its table. Raises BadPredictions for a file that is none.
+    """
+    store = open_store(predicted)
+    for name in names(store, run):
+        file = opened(store, name)
+        table = file.read(columns=None if columns is None else list(columns), use_threads=False)
+        yield {key.decode(): value.decode() for key, value in file.schema_arrow.metadata.items()}, table
+
+
+def names(store: Store, run: str) -> list[str]:
+    """Names in the bucket with predictions of a run's files."""
+    folder = name_in(store, contract.predictions_folder(store.uri, run))
+    return [blob.name for blob in store.list(f"{folder}/")]
+
+
+def opened(store: Store, name: str) -> pq.ParquetFile:
+    """One of these files. Raises BadPredictions for another one."""
+    try:
+        file = pq.ParquetFile(io.BytesIO(store.read(name)))
+        origin(file.schema_arrow)
+    except (pa.ArrowException, KeyError, ValueError) as error:
+        raise BadPredictions(
+            f"{store.uri}/{name} is no file of predictions: {error}", remedy="remove it, and run predict again"
+        ) from error
+    return file
+
+
+def embeddings(table: pa.Table) -> NDArray[np.float16]:
+    """Of a table with the column: float16 [n, dimensions]."""
+    column = table.column("embedding").combine_chunks()
+    width = column.type.byte_width
+    data = np.frombuffer(column.buffers()[1], np.uint8)[column.offset * width :][: len(column) * width]
+    return data.view(EMBEDDING).reshape(len(column), width // EMBEDDING.itemsize)

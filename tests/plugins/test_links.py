@@ -1,0 +1,54 @@
+"""Where a task's buttons lead, and when they are there."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+from menagerie import settings
+from menagerie.links import Report, report_url
+
+from tests.plugins.airflow_home import SITE_URL
+
+RUN = "r1"
+PODS = {
+    "MENAGERIE_LAUNCHER": "gke",
+    "MENAGERIE_BUCKETS": "gs://acme-",
+    "MENAGERIE_CLUSTER": "projects/acme/locations/europe-west1/clusters/animals",
+    "MENAGERIE_IMAGE": f"example.com/train@sha256:{'a' * 64}",
+    "MENAGERIE_SERVE_IMAGE": f"example.com/serve@sha256:{'b' * 64}",
+}
+
+
+@pytest.mark.parametrize(
+    ("variables", "url"),
+    [
+        ({}, "http://127.0.0.1:5000/report/r1"),
+        ({"MENAGERIE_SITE_URL": "http://10.0.0.7:8000/"}, "http://10.0.0.7:8000/report/r1"),
+        (PODS, "https://storage.cloud.google.com/acme-animals_predicted/r1/report.html"),
+        (
+            PODS | {"MENAGERIE_BUCKETS": "gs://", "MENAGERIE_SITE_HOST": "animals.example.com"},
+            "https://storage.cloud.google.com/animals_predicted/r1/report.html",
+        ),
+        (
+            PODS | {"MENAGERIE_BUCKETS": "file:///srv/b", "MENAGERIE_SITE_HOST": "animals.example.com"},
+            "https://animals.example.com/report/r1",
+        ),
+    ],
+)
+def test_a_report_is_where_its_bucket_can_be_seen(variables: dict[str, str], url: str) -> None:
+    assert report_url(settings.read(variables), RUN) == url
+
+
+def link(state: str | None) -> str:
+    instance = SimpleNamespace(run_id="manual__2026-11-21T06:31:00+00:00", state=state)
+    return Report().get_link(None, ti_key=instance)
+
+
+def test_a_run_is_named_as_in_the_bucket() -> None:
+    assert link("success") == f"{SITE_URL}/report/manual__2026-11-21T06-31-00-00-00"
+
+
+@pytest.mark.parametrize("state", ["deferred", "failed", "up_for_retry", "skipped", "running", None])
+def test_there_is_no_button_before_there_is_a_report(state: str | None) -> None:
+    assert link(state) == ""
