@@ -54,12 +54,12 @@ def step_fields(name: str) -> dict[str, str]:
 
 
 def where_to_deploy() -> dict[str, Any]:
-    """The website is on this machine, or beside the pods. Either way it shows the reports."""
+    """The website is on this machine, or beside the pods. It shows the reports unless it is public: they have pictures."""
     wanted = settings()
     if not wanted.in_pods:
         return {"site": wanted.site, "url": wanted.site_url, "predicted": PREDICTED}
     return {
-        "predicted": PREDICTED,
+        "predicted": "" if wanted.site_host else PREDICTED,
         "target": "kubernetes",
         "namespace": wanted.namespace,
         "image": wanted.serve_image,
