@@ -42,6 +42,7 @@ def main(argv: list[str]) -> int:
 def _run(step: contract.Batch) -> int:
     """Run a step to its end and write its result, also when it fails. A step that already succeeded is not run again."""
     try:
+        results.place(step.result, step.models)
         earlier = results.begin(step.result, again=step.converges)
     except StepError:
         if isinstance(step, contract.Doctor):  # whose table says more of a bucket that takes no result

@@ -47,6 +47,10 @@ MANIFEST = pa.schema(
     ]
 )
 RELABELLED = "relabelled"
+_RESTORE = (
+    "Every batch's manifest is read, also those of other runs: restore this one (gcloud storage ls --all-versions tells its "
+    "generations) from the bucket's older generations or a backup."
+)
 _SHA256 = b"sha256:"  # prefix of the shards' hashes in the manifest's schema metadata
 
 
@@ -90,7 +94,7 @@ def _manifest(store: Store, models: str, batch: Batch) -> pa.Table:
     uri = contract.manifest(models, batch.name)
     data = store.read(name_in(store, uri))
     if hashlib.sha256(data).hexdigest() != batch.manifest:
-        raise BadShard(f"{uri} is not the manifest that was committed: its sha256 differs")
+        raise BadShard(f"{uri} is not the manifest that was committed: its sha256 differs", remedy=_RESTORE)
     return pq.read_table(io.BytesIO(data), use_threads=False)  # its threads may abort a process that ends soon
 
 

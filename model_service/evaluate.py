@@ -6,7 +6,6 @@ stands: a later attempt reads it and measures nothing anew; the table for people
 
 from __future__ import annotations
 
-import contextlib
 import json
 import time
 from dataclasses import dataclass
@@ -15,15 +14,15 @@ from typing import Any
 import menagerie_contract as contract
 import numpy as np
 
-from model_service import arrived, batches, contact_sheet, evaluations, predictions_csv, registry, report, review
-from model_service.errors import StepError
+from model_service import arrived, batches, contact_sheet, evaluations, kept, predictions_csv, registry, report, review
 from model_service.evaluation import drift, metrics, reference, retraining
+from model_service.evaluation.words import counted, few
 from model_service.gathered import Gathered, gather
 from model_service.ledger import read_head
 from model_service.prices import dollars
 from model_service.results import Outcome
 from model_service.scratch import scratch
-from model_service.storage import Exists, Store, name_in, open_store, read_live, write_once
+from model_service.storage import Store, name_in, open_store, write_once
 from model_service.storage.metered import Meter, Metered
 from model_service.unseen import unseen
 
@@ -42,9 +41,9 @@ class _Stores:
 
 def evaluate(step: contract.Evaluate) -> Outcome:
     begun, stores = time.monotonic(), _open(step)
-    card = registry.card(step.models, step.model)
+    card = registry.card(step.models, step.model, "classes", "data")
     numbers, page = contract.metrics(step.predicted, step.run), contract.report(step.predicted, step.run)
-    document = _earlier(step, stores.predicted)
+    document = earlier = kept.document(step, stores.predicted)
     if document is None or step.csv:
         doubted = batches.retracted(step.models, stores.models)
         found = gather(step, card["classes"], doubted, stores.models, stores.predicted)
@@ -55,7 +54,7 @@ def evaluate(step: contract.Evaluate) -> Outcome:
             _write_table(step, found, stores.predicted)
     shown = [*document["errors"][: report.WRONG], *document["uncertain"][: report.UNSURE]]
     html = report.render(document, contact_sheet.pictures(stores.models, shown))
-    write_once(stores.predicted, name_in(stores.predicted, page), html.encode())
+    kept.page(stores.predicted, page, html.encode())
     newest = evaluations.publish(stores.predicted, stores.models, step.run)
     return Outcome(
         _counts(document) | _spent(stores.meter) | {"seconds": round(time.monotonic() - begun, 3)},
@@ -68,7 +67,7 @@ def evaluate(step: contract.Evaluate) -> Outcome:
             "review": document["review"]["folder"] if document["review"] else None,
             "csv": contract.predictions_csv(step.predicted, step.run) if step.csv else None,
         },
-        _words(document),
+        _words(document) + (_stands(step, earlier) if earlier else ""),
     )
 
 
@@ -77,20 +76,6 @@ def _open(step: contract.Evaluate) -> _Stores:
     models, predicted = (Metered(open_store(uri), meter) for uri in (step.models, step.predicted))
     wanted = step.to_predict and step.review
     return _Stores(meter, models, predicted, Metered(open_store(step.to_predict), meter) if wanted else None)
-
-
-def _earlier(step: contract.Evaluate, predicted: Store) -> dict[str, Any] | None:
-    """The document of an earlier attempt. Raises StepError when it is of another model."""
-    data, _ = read_live(predicted, name_in(predicted, contract.metrics(step.predicted, step.run)))
-    if data is None:
-        return None
-    document: dict[str, Any] = json.loads(data)
-    if document["model"] != step.model:
-        raise StepError(
-            f"run {step.run} has an evaluation already, of {document['model']}",
-            remedy="evaluate under another --run: nothing is overwritten",
-        )
-    return document
 
 
 def _document(
@@ -113,6 +98,8 @@ def _document(
     return {
         "run": step.run,
         "model": step.model,
+        "options": _options(step),
+        "trained_on": found.among(card["data"]["shards"]),
         "precision": ", ".join(sorted(found.said.get("precision", ()))),
         "preprocessing": ", ".join(sorted(found.said.get("preprocessing", ()))),
         "metrics": measured,
@@ -162,8 +149,7 @@ def _write_table(step: contract.Evaluate, found: Gathered, predicted: Store) -> 
     with scratch("csv") as folder:
         path = folder / "predictions.csv"
         predictions_csv.write(found, path)
-        with contextlib.suppress(Exists):  # an earlier attempt wrote it
-            predicted.write_if_absent(name_in(predicted, contract.predictions_csv(step.predicted, step.run)), path)
+        kept.table(predicted, contract.predictions_csv(step.predicted, step.run), path)
 
 
 def _spent(meter: Meter) -> dict[str, Any]:
@@ -176,6 +162,7 @@ def _spent(meter: Meter) -> dict[str, Any]:
 def _counts(document: dict[str, Any]) -> dict[str, Any]:
     return {
         **{name: document["metrics"].get(name) for name in _HEADLINE},
+        "new_classes": few(document["metrics"].get("new_classes") or []),
         "drifted": document["drift"]["drifted"] if document["drift"] else None,
         "quarantined": sum(document["quarantined"].values()),
         "copies": document["review"]["copies"] if document["review"] else 0,
@@ -184,9 +171,28 @@ def _counts(document: dict[str, Any]) -> dict[str, Any]:
 
 def _words(document: dict[str, Any]) -> str:
     measured, retrain, drifted = document["metrics"], document["retrain"], document["drift"]
-    right = "no new picture whose label is sure"
-    if measured["accuracy"] is not None:
-        right = f"{measured['accuracy']:.1%} of {measured['pictures']} new pictures right"
+    aside = sum(document["quarantined"].values())
+    right = "no new picture whose label is sure" + (f", {aside:,} quarantined" if aside else "")
+    if measured.get("accuracy") is not None:
+        right = f"{measured['accuracy']:.1%} of {counted(measured['pictures'], 'new picture')} right"
     moved = "; the pictures have drifted" if drifted and drifted["drifted"] else ""
     needed = f"retrain: {'; '.join(retrain['reasons'])}" if retrain["needed"] else "no need to retrain"
     return f"{right}{moved}; {needed}"
+
+
+def _options(step: contract.Evaluate) -> dict[str, Any]:
+    """What the document depends on besides the data."""
+    asked = {name: getattr(step, name) for name in ("min_accuracy", "max_new", "on_drift")}
+    return asked | {"review": step.review if step.to_predict else 0}
+
+
+def _stands(step: contract.Evaluate, earlier: dict[str, Any]) -> str:
+    """Says so when this attempt was asked for something else than the document has."""
+    had, asked = earlier.get("options") or {}, _options(step)
+    if not had:
+        return "; this run was evaluated before, and that evaluation stands (its options are not known)"
+    other = [f"{name}={had.get(name)}, not {asked[name]}" for name in asked if had.get(name) != asked[name]]
+    if not other:
+        return ""
+    uri = contract.metrics(step.predicted, step.run)
+    return f"; this run was evaluated before, and that evaluation stands, with {'; '.join(other)} ({uri})"

@@ -12,11 +12,12 @@ from typing import Any
 
 import menagerie_contract as contract
 
+from model_service.evaluation import shapes
 from model_service.ledger import Head, read_head
 from model_service.storage import Conflict, Exists, NotFound, Store, name_in, read_live
 
 BACK = 50  # runs looked at for an earlier evaluation
-_MEASURES = ("pictures", "right", "accuracy", "interval", "top5", "log_loss", "brier", "ece", "new_classes", "by_class")
+_MEASURES = ("pictures", "right", "accuracy", "interval", "top5", "log_loss", "brier", "ece", "by_class")
 log = logging.getLogger(__name__)
 
 
@@ -34,6 +35,10 @@ def before(predicted: Store, head: Head, run: str) -> dict[str, Any] | None:
         try:
             document = json.loads(predicted.read(name_in(predicted, uri)))
             measured, drift = document["metrics"], document.get("drift")
+            shapes.measures(measured)
+            shapes.drift(drift)
+            if not isinstance(document["model"], str):
+                raise shapes.Misshapen("model is no name")
             return {
                 "run": other,
                 "model": document["model"],
@@ -43,7 +48,7 @@ def before(predicted: Store, head: Head, run: str) -> dict[str, Any] | None:
             }
         except NotFound:
             continue  # nothing was predicted in that run
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             log.warning("%s is damaged, so nothing is compared with it: %r", uri, error)
     return None
 

@@ -6,12 +6,12 @@ import logging
 import warnings
 
 import numpy as np
-import openvino as ov
 import torch
 from safetensors.torch import save
 from torch import nn
 
 from model_service.errors import StepError
+from model_service.inference.runtime import CORE
 
 OPSET = 20
 TOLERANCE = (
@@ -65,8 +65,7 @@ def onnx(network: nn.Sequential, size: int) -> bytes:
 
 def check(data: bytes, example: np.ndarray, logits: np.ndarray, embedding: np.ndarray) -> None:
     """Whether an exported file answers that to the example. Raises StepError."""
-    core = ov.Core()
-    model = core.compile_model(core.read_model(model=data), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    model = CORE.compile_model(CORE.read_model(model=data), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     answer = model(example)
     probabilities = float(np.abs(_softmax(answer[0]) - _softmax(logits)).max())
     embeddings = float(np.abs(answer[1] - embedding).max() / (np.abs(embedding).max() or 1))

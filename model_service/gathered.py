@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import functools
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import menagerie_contract as contract
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from model_service import batches, predictions
 from model_service.errors import StepError
+from model_service.evaluation.words import counted
 from model_service.predictions import BadPredictions
 from model_service.storage import Store
 
@@ -61,6 +62,12 @@ class Gathered:
         true = pc.index_in(self.pictures["label"].cast(pa.string()), value_set=pa.array(self.classes, pa.string()))
         wrong: NDArray[np.bool_] = np.asarray(true.fill_null(-1)) != self.predicted
         return wrong
+
+    def among(self, shards: Iterable[str]) -> int:
+        """How many of the pictures are in these shards (URIs, of a model's card): it was trained on them."""
+        known = {(contract.batch_of(uri), uri.rsplit("/", 1)[1]) for uri in shards}
+        places = self.pictures.select(["batch", "shard"]).group_by(["batch", "shard"]).aggregate([([], "count_all")])
+        return sum(row["count_all"] for row in places.to_pylist() if (row["batch"], row["shard"]) in known)
 
 
 def gather(
@@ -110,9 +117,9 @@ def gather(
         else:
             log.warning("%s/%s is of no batch of run %s: it is left out", predicted.uri, name, step.run)
     missing = int((found.predicted < 0).sum())
-    if missing or not packed:
+    if missing:
         raise StepError(
-            f"{missing} of {count} pictures of {step.run} have no prediction",
+            f"{missing} of {counted(count, 'picture')} of {step.run} {'has' if missing == 1 else 'have'} no prediction",
             remedy="run predict again for this run (clear its failed tasks)",
         )
     found.sampled, found.embeddings = sample.rows, sample.vectors

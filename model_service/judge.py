@@ -27,6 +27,7 @@ from model_service.storage import name_in, open_store, write_once
 
 CHUNK = 256  # pictures scored at a time, so that memory does not grow with the holdout
 MOST_LOST = Fraction(3, 1000)  # accuracy that int8 may cost
+LEAST_PICTURES = 100  # held out, on which int8 is judged for good: each is a point of agreement, and one may differ
 LEAST_AGREEMENT = Fraction(99, 100)  # share of the pictures of which int8 must say the same
 
 log = logging.getLogger(__name__)
@@ -72,8 +73,8 @@ def decide(score: Score, *, has_champion: bool, min_gain: float) -> tuple[bool, 
 
 def decide_int8(score: Int8Score) -> tuple[bool, str]:
     """Whether the int8 variant may be used, and why in a sentence. Pure."""
-    if score.pictures == 0:
-        return False, "not enough evidence: no picture is held out yet"
+    if score.pictures < LEAST_PICTURES:
+        return False, f"not enough evidence: {score.pictures} held-out pictures, needed are {LEAST_PICTURES}"
     facts = (
         f"{score.int8 / score.pictures:.1%} right in int8 and {score.f32 / score.pictures:.1%} in f32 on {score.pictures} "
         f"held-out pictures, of which both say the same in {score.agreed / score.pictures:.1%}"
@@ -114,7 +115,7 @@ def judge(step: contract.Judge) -> Outcome:
 
 
 def _judged(step: contract.Judge, score: Int8Score) -> dict[str, Any]:
-    """What is said of the int8 variant for good. Without a picture nothing is, so that a later judge may say it."""
+    """What is said of the int8 variant for good. On too few pictures nothing is, so that a later judge may say it."""
     accepted, reason = decide_int8(score)
     share = {
         name: getattr(score, name) / score.pictures if score.pictures else None for name in ("f32", "int8", "agreed")
@@ -126,7 +127,7 @@ def _judged(step: contract.Judge, score: Int8Score) -> dict[str, Any]:
         "agreement": share["agreed"],
         "pictures": score.pictures,
     }
-    if score.pictures:
+    if score.pictures >= LEAST_PICTURES:
         judged = registry.save_int8(step.models, step.candidate, judged)
     log.info("int8 of %s is %s: %s", step.candidate, "accepted" if judged["accepted"] else "refused", judged["reason"])
     return judged

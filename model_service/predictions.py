@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import collections
 import io
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,8 @@ from model_service.errors import StepError
 from model_service.inference import Inference
 from model_service.looks import Look
 from model_service.storage import Store, name_in, open_store
+
+log = logging.getLogger(__name__)
 
 TOP = 5  # classes named one by one, the likeliest first
 ROWS = 1024  # pictures that a writer holds in memory before they go to its file
@@ -46,11 +49,14 @@ _AFTER = [
     ("preprocessing", pa.string()),
     ("precision", pa.string()),
 ]
+SUFFIX = ".parquet"
+_DAMAGE = (pa.ArrowException, OSError, KeyError, ValueError)  # what reading a damaged file raises
+REMEDY = "remove it, and run predict again"
 _TOLD = ("model", "preprocessing", "precision", "shard", "shard_sha256")  # in the metadata as they are
 
 
 class BadPredictions(StepError):
-    """A file among the predictions that is not one of them, or of another model."""
+    """A file among the predictions that is damaged, not one of them, or of another model."""
 
 
 @dataclass(frozen=True)
@@ -120,10 +126,12 @@ class Writer:
     """Fills a local file with the predictions of a shard. `predicted` counts them by class."""
 
     def __init__(self, path: Path, origin: Origin) -> None:
-        self.path, self._origin = path, origin
+        self.path, self.origin = path, origin
         self.predicted: collections.Counter[str] = collections.Counter()
         dictionaries = [name for name, kind in _COLUMNS + _AFTER if kind == pa.string() and name not in ("key", "uri")]
-        self._file = pq.ParquetWriter(path, origin.schema(), compression="zstd", use_dictionary=dictionaries)
+        self._file = pq.ParquetWriter(
+            path, origin.schema(), compression="zstd", use_dictionary=dictionaries, write_page_checksum=True
+        )
         self._waiting: list[tuple[Mapping[str, Any], Inference, Look]] = []
 
     def add(self, picture: Mapping[str, Any], inference: Inference, look: Look) -> None:
@@ -140,40 +148,74 @@ class Writer:
     def _write(self) -> None:
         pictures, inferences, looks = zip(*self._waiting, strict=True)
         probabilities = np.stack([inference.probabilities for inference in inferences])
-        embeddings = np.stack([one.embedding for one in inferences]) if self._origin.dimensions else None
-        table = rows(self._origin, pictures, probabilities, embeddings, np.asarray(looks, np.float32))
+        if not np.isfinite(probabilities).all():
+            raise BadPredictions(
+                f"{self.origin.model} gives probabilities that are no numbers for pictures of {self.origin.shard}",
+                remedy="predict with another model: this one is unfit",
+            )
+        embeddings = np.stack([one.embedding for one in inferences]) if self.origin.dimensions else None
+        table = rows(self.origin, pictures, probabilities, embeddings, np.asarray(looks, np.float32))
         self.predicted.update(table["predicted"].to_pylist())
         self._file.write_table(table)
         self._waiting.clear()
 
 
+class File(pq.ParquetFile):  # type: ignore[misc]
+    """One of these files, and where it comes from. What is wrong with it is raised as BadPredictions."""
+
+    def __init__(self, uri: str, data: bytes) -> None:
+        self.uri = uri
+        try:
+            super().__init__(io.BytesIO(data), page_checksum_verification=True)
+            self.origin = origin(self.schema_arrow)
+            if not self.schema_arrow.equals(self.origin.schema()):
+                raise ValueError(f"its columns are {', '.join(self.schema_arrow.names)}")
+        except _DAMAGE as error:
+            raise BadPredictions(f"{uri} is no file of predictions: {error}", remedy=REMEDY) from error
+
+    def read(self, columns: Sequence[str] | None = None, **other: Any) -> pa.Table:
+        try:
+            table = super().read(columns=None if columns is None else list(columns), use_threads=False)
+            for name in table.column_names:
+                _check(table, name)
+        except _DAMAGE as error:
+            raise BadPredictions(f"{self.uri} is damaged: {error}", remedy=REMEDY) from error
+        return table
+
+
+def _check(table: pa.Table, name: str) -> None:
+    """Raises ValueError for a column with a null or, of floats, with what is no number."""
+    column = table[name].combine_chunks()
+    values = column.flatten() if hasattr(column, "flatten") and pa.types.is_nested(column.type) else column
+    if column.null_count or values.null_count:
+        raise ValueError(f"column {name} has nulls")
+    if pa.types.is_floating(values.type) and not np.isfinite(np.asarray(values)).all():
+        raise ValueError(f"column {name} has values that are no numbers")
+
+
 def tables(predicted: str, run: str, columns: Sequence[str] | None = None) -> Iterator[tuple[dict[str, str], pa.Table]]:
     """Metadata and rows of each of a run's files, in name order, one at a time in memory. Columns that a file does not
-    have (embedding) are not in its table. Raises BadPredictions for a file that is none.
+    have (embedding) are not in its table. Raises BadPredictions for a file that is none, or damaged.
     """
     store = open_store(predicted)
     for name in names(store, run):
         file = opened(store, name)
-        table = file.read(columns=None if columns is None else list(columns), use_threads=False)
-        yield {key.decode(): value.decode() for key, value in file.schema_arrow.metadata.items()}, table
+        yield {key.decode(): value.decode() for key, value in file.schema_arrow.metadata.items()}, file.read(columns)
 
 
 def names(store: Store, run: str) -> list[str]:
-    """Names in the bucket with predictions of a run's files."""
+    """Names in the bucket with predictions of a run's files. What else lies there is warned of."""
     folder = name_in(store, contract.predictions_folder(store.uri, run))
-    return [blob.name for blob in store.list(f"{folder}/")]
+    found = [blob.name for blob in store.list(f"{folder}/")]
+    for name in found:
+        if not name.endswith(SUFFIX):
+            log.warning("%s/%s is no file of predictions: it is left out", store.uri, name)
+    return [name for name in found if name.endswith(SUFFIX)]
 
 
-def opened(store: Store, name: str) -> pq.ParquetFile:
+def opened(store: Store, name: str) -> File:
     """One of these files. Raises BadPredictions for another one."""
-    try:
-        file = pq.ParquetFile(io.BytesIO(store.read(name)))
-        origin(file.schema_arrow)
-    except (pa.ArrowException, KeyError, ValueError) as error:
-        raise BadPredictions(
-            f"{store.uri}/{name} is no file of predictions: {error}", remedy="remove it, and run predict again"
-        ) from error
-    return file
+    return File(f"{store.uri}/{name}", store.read(name))
 
 
 def embeddings(table: pa.Table) -> NDArray[np.float16]:

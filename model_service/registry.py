@@ -13,6 +13,7 @@ from typing import Any
 
 import menagerie_contract as contract
 
+from model_service import model_card
 from model_service.errors import StepError
 from model_service.storage import Conflict, Exists, NotFound, name_in, open_store, read_live, write_once
 
@@ -53,16 +54,21 @@ def _same(a: dict[str, Any], b: dict[str, Any]) -> bool:
     return {k: v for k, v in a.items() if k not in _PROVENANCE} == {k: v for k, v in b.items() if k not in _PROVENANCE}
 
 
-def card(models: str, version: str) -> dict[str, Any]:
-    """What model.json says of a version. Raises BadModel when there is no such (finished) model."""
+def card(models: str, version: str, *needed: str) -> dict[str, Any]:
+    """What model.json says of a version; the `needed` parts of it are there, and all are in shape (see model_card).
+
+    Raises BadModel when there is no such (finished) model.
+    """
     store = open_store(models)
     uri = f"{contract.model(models, version)}/{CARD}"
     try:
         described: dict[str, Any] = json.loads(store.read(name_in(store, uri)))
     except NotFound:
-        raise BadModel(f"no model {version}: {uri} does not exist") from None
+        raise BadModel(f"no model {version}: {uri} does not exist", remedy=_ANOTHER) from None
     except ValueError as error:
-        raise BadModel(f"{uri} is damaged: {error}") from error
+        raise BadModel(f"{uri} is damaged: {error}", remedy=RESTORE) from error
+    if wrong := model_card.complaint(described, needed):
+        raise BadModel(f"{uri} is damaged: {wrong}", remedy=RESTORE)
     return described
 
 
@@ -71,14 +77,14 @@ def load(models: str, version: str, file: str) -> bytes:
     store = open_store(models)
     entry = card(models, version)["files"].get(file)
     if entry is None:
-        raise BadModel(f"model {version} has no file {file}")
+        raise BadModel(f"model {version} has no file {file}", remedy=RETRAIN)
     uri = f"{contract.model(models, version)}/{file}"
     try:
         data = store.read(name_in(store, uri))
     except NotFound:
-        raise BadModel(f"model {version} is not whole: {uri} is missing") from None
+        raise BadModel(f"model {version} is not whole: {uri} is missing", remedy=RESTORE) from None
     if hashlib.sha256(data).hexdigest() != entry["sha256"]:
-        raise BadModel(f"{uri} is not the file its card describes: its sha256 differs")
+        raise BadModel(f"{uri} is not the file its card describes: its sha256 differs", remedy=RESTORE)
     return data
 
 
@@ -94,9 +100,11 @@ def int8(models: str, version: str) -> dict[str, Any] | None:
     except NotFound:
         return None
     except ValueError as error:
-        raise BadModel(f"{uri} is damaged: {error}") from error
+        raise BadModel(f"{uri} is damaged: {error}", remedy=_AGAIN) from error
     if not isinstance(judged, dict) or not isinstance(judged.get("accepted"), bool):
-        raise BadModel(f"{uri} is damaged: it does not say whether the variant is accepted")
+        raise BadModel(f"{uri} is damaged: it does not say whether the variant is accepted", remedy=_AGAIN)
+    if not isinstance(judged.get("reason"), str):
+        raise BadModel(f"{uri} is damaged: it does not say why", remedy=_AGAIN)
     return judged
 
 
@@ -189,6 +197,10 @@ def _exists(models: str, version: str) -> bool:
         return False
 
 
+RETRAIN = "Train another one (run the pipeline with retrain=always), or name another version."
+RESTORE = f"Restore the file (gcloud storage ls --all-versions tells its generations). {RETRAIN}"
+_ANOTHER = "Name a version that stands in resnet34/ of the bucket with models, or check --models."
+_AGAIN = "Delete it, and judge the version once more under another --run."
 _REPAIR = (
     "Restore an older generation of it (gcloud storage ls --all-versions), or delete it to begin without a champion."
 )

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import logging
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from model_service.storage import Conflict, Exists, Store, locate, read_live
+from model_service.storage import Conflict, Exists, Store, StoreError, locate, read_live
 
 log = logging.getLogger(__name__)
 
@@ -19,6 +20,23 @@ class Outcome:
     counts: dict[str, Any] = field(default_factory=dict)
     outputs: dict[str, Any] = field(default_factory=dict)
     message: str = ""
+
+
+def place(uri: str, models: str) -> None:
+    """Raise StoreError for a result in a folder that is not there, which would be made silently.
+
+    Folders are made below the bucket with models alone, where results belong, and that bucket itself has to be there.
+    """
+    locate(uri)
+    inside = uri.startswith(f"{models}/")
+    folder = models if inside else uri.rpartition("/")[0]
+    if folder.startswith("file:///") and not Path(folder.removeprefix("file://")).is_dir():
+        raise StoreError(
+            f"--result={uri} would be in {folder}, which does not exist",
+            remedy=f"Check --models, or create its folder: mkdir -p {folder.removeprefix('file://')}"
+            if inside
+            else f"Give a --result below --models, as {models}/runs/<run>/<step>.json, or create the folder.",
+        )
 
 
 def begin(uri: str, *, again: bool = False) -> dict[str, Any] | None:

@@ -39,7 +39,7 @@ def train(step: contract.Train) -> Outcome:
         found = kept.latest()
         learn, weights = learner.build(data, step, None if found is None else found.facts["weights"])
         log.info(
-            "training %s on %d pictures of %d classes at %d px, %d epochs, weights: %s",
+            "training %s on %d pictures of %d classes at %d px, epochs: %d, weights: %s",
             *(contract.ARCHITECTURE, len(data.labels), len(data.classes), step.image_size, step.epochs, weights),
         )
         history = cycles.fit(learn, step, weights, kept, found)

@@ -200,7 +200,30 @@ def test_help_lists_every_field_with_its_text_and_default(name: str, capsys: pyt
         assert solid(field.metadata["doc"]) in text
         if field.default not in (dataclasses.MISSING, "") and field.default is not False:
             shown = "true" if field.default is True else field.default
-            assert solid(f"{field.metadata['doc']} (default: {shown})") in text
+            assert solid(f"{field.metadata['doc']} (default: {shown}") in text
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("evaluate", "listed and copied for a person (default: 50; from 0 to 1000)"),
+        ("evaluate", "retraining is called for (default: 500; at least 1)"),
+        ("evaluate", "retraining is called for (default: 0.95; from 0 to 1)"),
+        ("judge", "may lose (default: 0.0; from -1 to 1)"),
+        ("train", "(default: 42; from 0 to 4294967295)"),
+        ("train", "name of the pipeline run; everything the step writes stands under it --models"),
+    ],
+)
+def test_help_tells_what_a_number_may_be(name: str, shown: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        contract.parse([name, "--help"])
+    assert solid(shown) in solid(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_an_unknown_argument_leads_to_its_steps_help(name: str) -> None:
+    with pytest.raises(ContractError, match=rf"unrecognized arguments: --bogus\n.* model_service {name} --help$"):
+        contract.parse([*example(contract.STEPS[name]).argv(), "--bogus"])
 
 
 def solid(text: str) -> str:

@@ -33,6 +33,8 @@ def test_steps_by_hand_end_in_a_champion() -> None:
     done = subprocess.run(["bash", "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=300)
 
     assert done.returncode == 0, done.stdout + done.stderr
+    for made in ("metrics.json", "predictions", "report.html"):
+        assert f"\n{made}\n" in done.stdout, "what evaluate and predict make is listed"
     assert "/sort-00000.json " in block, "where evaluate looks for it"
     pointer = json.loads(done.stdout[done.stdout.rindex('{\n  "previous"') :])
     assert pointer["version"].startswith("first-")

@@ -14,6 +14,7 @@ from bench.predicting.made import Model, Pictures
 from bench.sorting.limit import CORES
 from model_service import images
 from model_service.inference.precision import INT8, ONNX, has_bf16
+from model_service.inference.runtime import CORE
 from model_service.shards import read_shard
 
 BATCHES = (1, 2, 4, 8)  # pictures computed together
@@ -30,8 +31,7 @@ class Forward:
     """The network alone, on all cores, on pixels that are normalised already."""
 
     def __init__(self, model: Model, precision: str, batch: int, streams: int) -> None:
-        core = ov.Core()
-        network = core.read_model(model=model.file(INT8 if precision == "int8" else ONNX))
+        network = CORE.read_model(model=model.file(INT8 if precision == "int8" else ONNX))
         side = model.card["preprocessing"]["size"]
         network.reshape([batch, 3, side, side])
         properties = {
@@ -39,7 +39,7 @@ class Forward:
             "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
             "NUM_STREAMS": str(streams),
         }
-        self._queue = ov.AsyncInferQueue(core.compile_model(network, "CPU", properties), streams)
+        self._queue = ov.AsyncInferQueue(CORE.compile_model(network, "CPU", properties), streams)
         self._pixels = np.random.default_rng(0).normal(size=(batch, 3, side, side)).astype(np.float32)
         self.rate(0)  # what is made with the first answer is made before the clock starts
 

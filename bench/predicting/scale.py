@@ -95,6 +95,11 @@ def plot(taken: list[Taken], path: Path) -> None:
     seconds.plot(counts, [one.seconds for one in taken], marker="o")
     seconds.set(xlabel="pictures", ylabel="seconds of the step", xlim=(0, None), ylim=(0, None))
     megabytes.plot(counts, [one.peak / 1e6 for one in taken], marker="o", color="tab:green")
-    megabytes.set(xlabel="pictures", ylabel="peak of resident memory, MB", xscale="log", ylim=(0, None))
+    megabytes.set(
+        xlabel="pictures",
+        ylabel="peak of resident memory, MB",
+        xscale="log",
+        ylim=(0, 1.2 * max(one.peak for one in taken) / 1e6),
+    )
     path.parent.mkdir(exist_ok=True)
     figure.savefig(path, dpi=110)

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
-from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+from sklearn.metrics import precision_recall_fscore_support
+
+from model_service.evaluation.confusion import confusion
 
 TOP = 5
 BINS = 15  # of confidence, equally wide, as Guo et al. 2017 have them
-CONFUSED = 20  # pairs of classes
 COVERAGES = (1.0, 0.95, *(tenths / 10 for tenths in range(9, 0, -1)))
-_BLOCK = 8192  # pictures whose probabilities are worked on at once, so that memory stays flat
+_BLOCK = 4_000_000  # probabilities that are worked on at once, so that memory stays flat
 _LEAST = float(np.finfo(np.float32).eps)  # a true class's probability for the log loss: of 0 it would be infinite
 
 
@@ -43,9 +43,6 @@ def measure(predictions: Predictions, known: list[str]) -> dict[str, Any]:
     true, guessed = (_codes(names, place) for names in (predictions.labels, predictions.predicted))
     right = true == guessed
     pictures, hits = len(right), int(right.sum())
-    matrix = np.zeros((len(classes), len(classes)), int)
-    if pictures:  # without any, scikit-learn takes it for a mistake
-        matrix = confusion_matrix(true, guessed, labels=np.arange(len(classes)))
     return {
         "pictures": pictures,
         "right": hits,
@@ -54,9 +51,7 @@ def measure(predictions: Predictions, known: list[str]) -> dict[str, Any]:
         **_of_probabilities(predictions.probabilities, _codes(predictions.labels, {c: i for i, c in enumerate(known)})),
         **_of_confidence(predictions.probabilities, right),
         "by_class": _by_class(classes, true, guessed),
-        "classes": classes,
-        "confusion": matrix.tolist(),
-        "confused": _confused(classes, matrix),
+        **confusion(classes, true, guessed),
         "new_classes": sorted(set(predictions.labels) - set(known)),
     }
 
@@ -91,9 +86,10 @@ def _of_probabilities(probabilities: NDArray[np.float32], true: NDArray[np.int64
     if not len(true):
         return {"top5": None, "log_loss": None, "brier": None}
     among, loss, brier = 0, 0.0, 0.0
-    for begin in range(0, len(true), _BLOCK):
-        given = probabilities[begin : begin + _BLOCK].astype(np.float64)
-        label = true[begin : begin + _BLOCK]
+    rows = max(1, _BLOCK // max(1, probabilities.shape[1]))
+    for begin in range(0, len(true), rows):
+        given = probabilities[begin : begin + rows].astype(np.float64)
+        label = true[begin : begin + rows]
         known = label >= 0
         own = np.where(known, given[np.arange(len(label)), label], 0.0)
         # As a stable sort has it: of equally probable classes the first in the model's order comes first.
@@ -139,17 +135,6 @@ def _abstention(confidence: NDArray[np.float64], right: NDArray[np.bool_]) -> li
     return [
         {"coverage": k / len(right), "accuracy": float(hits[k - 1] / k), "threshold": float(falling[k - 1])}
         for k in ends
-    ]
-
-
-def _confused(classes: list[str], matrix: NDArray[np.int64]) -> list[dict[str, Any]]:
-    """The pairs mixed up most, most often first."""
-    wrong = matrix.copy()
-    np.fill_diagonal(wrong, 0)
-    order: Iterable[int] = np.argsort(-wrong, axis=None, kind="stable")[:CONFUSED]
-    pairs = ((int(at) // len(classes), int(at) % len(classes)) for at in order)
-    return [
-        {"true": classes[i], "predicted": classes[j], "count": int(wrong[i, j])} for i, j in pairs if wrong[i, j] > 0
     ]
 
 

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from model_service.dataset import Dataset
 from model_service.inference import Inference, Network
 from model_service.looks import look
+from model_service.registry import RETRAIN, BadModel
 
 FILE = "reference.parquet"
 MOST = 1000  # pictures: 1.2 MB with embeddings of 512 numbers
@@ -111,7 +112,14 @@ def build(network: Network, data: Dataset, watched: Sequence[int], seed: int, mo
 
 
 def read(data: bytes) -> Reference:
-    """What `build` wrote."""
+    """What `build` wrote. Raises BadModel for anything else."""
+    try:
+        return _read(data)
+    except (pa.ArrowException, KeyError, TypeError, ValueError) as error:  # ArrowInvalid is a ValueError, too
+        raise BadModel(f"the model's {FILE} is damaged: {error}", remedy=RETRAIN) from error
+
+
+def _read(data: bytes) -> Reference:
     table = pq.read_table(io.BytesIO(data))
     counts = json.loads(table.schema.metadata[b"counts"])
     watched = table.slice(0, table["part"].to_pylist().count("validation"))

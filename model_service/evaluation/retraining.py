@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from model_service.evaluation.words import counted, few
+
 
 def needed(
     metrics: dict[str, Any],
@@ -17,13 +19,13 @@ def needed(
     """Whether, and why. `unseen`: training pictures the model has never seen. `drift`: None when nothing was compared."""
     reasons = []
     if metrics["new_classes"]:
-        reasons.append(f"new classes: {', '.join(metrics['new_classes'])}")
+        reasons.append(f"new classes: {', '.join(few(metrics['new_classes']))}")
     accuracy = metrics["accuracy"]
     if accuracy is not None and accuracy < min_accuracy:
         got, least = _apart(accuracy, min_accuracy)
         reasons.append(f"accuracy on new pictures is {got}, below {least}")
     if unseen >= max_new:
-        reasons.append(f"{unseen} training pictures the model has never seen, at least {max_new}")
+        reasons.append(f"{counted(unseen, 'training picture')} the model has never seen, at least {max_new}")
     if on_drift and drift is not None and drift["drifted"]:
         found = [check["name"] for check in drift["checks"] if check["verdict"] == "drift"]
         reasons.append(f"the pictures have drifted: {', '.join(found)}")

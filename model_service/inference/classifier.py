@@ -19,7 +19,7 @@ class Classifier(Network):
     """Computes on a GPU if there is one, many pictures are to come and int8 was not asked for; else on the CPU."""
 
     def __init__(self, models: str, version: str, hint: Hint = "THROUGHPUT", precision: Precision = "f32") -> None:
-        card = registry.card(models, version)
+        card = registry.card(models, version, "classes", "preprocessing")
         model: bytes | Engine
         if hint == "THROUGHPUT" and precision != "int8" and gpu.here():
             model = gpu.engine(registry.load(models, version, gpu.WEIGHTS), precision)

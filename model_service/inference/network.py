@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from model_service import images
 from model_service.inference.precision import Precision, has_bf16
-from model_service.registry import BadModel
+from model_service.inference.runtime import CORE
+from model_service.registry import RESTORE, RETRAIN, BadModel
 
 Floats = NDArray[np.float32]
 Hint = Literal["THROUGHPUT", "LATENCY"]
@@ -55,7 +56,8 @@ class Network:
         if preprocessing["version"] != images.PREPROCESSING:
             raise BadModel(
                 f"model {version} was trained with preprocessing {preprocessing['version']}, "
-                f"this release has {images.PREPROCESSING}: retrain, or use the release that made it"
+                f"this release has {images.PREPROCESSING}: retrain, or use the release that made it",
+                remedy=RETRAIN,
             )
         self.version = version
         self.classes: list[str] = card["classes"]
@@ -63,17 +65,18 @@ class Network:
         mean, std = (np.asarray(preprocessing[name], np.float32) for name in ("mean", "std"))
         self._scale, self._shift = (1 / (255 * std)).tolist(), (mean / std).tolist()
         self._mine = threading.local()
-        self._engine = _OpenVino(model, self.size, hint, precision) if isinstance(model, bytes) else model
+        self._engine = _on_cpu(version, model, self.size, hint, precision) if isinstance(model, bytes) else model
         self.precision = self._engine.precision
         outputs, *embedding = self._engine.outputs
         self.dimensions: int | None = embedding[0] if embedding else None
         if outputs != len(self.classes):
-            raise BadModel(f"model {version} has {outputs} outputs but its card lists {len(self.classes)} classes")
+            said = f"model {version} has {outputs} outputs but its card lists {len(self.classes)} classes"
+            raise BadModel(said, remedy=RESTORE)
         # The first inference is made before there are threads: two first ones at once lock each other up inside
         # OpenVINO's bindings (docs/decisions/0002). It also shows whether the model works at all.
         total = float(self.probabilities(np.zeros((self.size, self.size, 3), np.uint8)).sum())
         if not abs(total - 1) < 1e-3:  # also true for NaN
-            raise BadModel(f"model {version} gives no probabilities: they sum to {total}")
+            raise BadModel(f"model {version} gives no probabilities: they sum to {total}", remedy=RETRAIN)
 
     def infer(self, view: NDArray[np.uint8]) -> Inference:
         """For a uint8 view [size, size, 3]. Safe to call from threads."""
@@ -96,14 +99,33 @@ class Network:
         return pixels
 
 
+def _on_cpu(version: str, onnx: bytes, size: int, hint: Hint, precision: Precision) -> Engine:
+    """Raises BadModel for what OpenVINO cannot read, and for a network made for views of another size."""
+    try:
+        return _OpenVino(onnx, size, hint, precision)
+    except RuntimeError as error:
+        why = str(error).strip().splitlines()[-1]
+        raise BadModel(
+            f"the ONNX file of model {version} is damaged, or made for other views: {why}", remedy=RESTORE
+        ) from error
+    except _OtherSize as error:
+        raise BadModel(f"model {version} is {error}, its card says {size}", remedy=RESTORE) from None
+
+
+class _OtherSize(Exception):
+    """The network's own size is not the one asked for."""
+
+
 class _OpenVino:
     """On the CPU. For throughput one picture at a time and one stream a core: within 5 % of the best batch (DESIGN §6)."""
 
     precision: Precision
 
     def __init__(self, onnx: bytes, size: int, hint: Hint, precision: Precision) -> None:
-        core = ov.Core()
-        model = core.read_model(model=onnx)
+        model = CORE.read_model(model=onnx)
+        made_for = model.inputs[0].partial_shape
+        if any(side.is_static and side.get_length() != size for side in list(made_for)[2:]):
+            raise _OtherSize(f"made for views of {made_for}")
         model.reshape([1, 3, size, size])
         bf16 = precision == "bf16" or (precision == "auto" and has_bf16())
         properties = {
@@ -111,7 +133,7 @@ class _OpenVino:
             "INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32",  # f32 also for what int8 leaves unquantised
             "NUM_STREAMS": str(os.cpu_count() or 1) if hint == "THROUGHPUT" else "1",
         }
-        self._compiled = core.compile_model(model, "CPU", properties)
+        self._compiled = CORE.compile_model(model, "CPU", properties)
         really = self._compiled.get_property("INFERENCE_PRECISION_HINT")  # f32 on a CPU without bf16
         self.precision = "int8" if precision == "int8" else "bf16" if really == ov.Type.bf16 else "f32"
         self.outputs = [output.shape[1] for output in self._compiled.outputs]

@@ -6,10 +6,9 @@ import functools
 import logging
 from typing import Literal
 
-import openvino as ov
-
 from model_service import registry
 from model_service.inference import gpu
+from model_service.inference.runtime import CORE
 
 Precision = Literal["auto", "f32", "bf16", "int8"]
 ONNX, INT8 = "model.onnx", "model.int8.onnx"  # the files of a model
@@ -20,7 +19,7 @@ log = logging.getLogger(__name__)
 @functools.cache
 def has_bf16() -> bool:
     """Whether this CPU computes with bfloat16; elsewhere OpenVINO would only imitate it."""
-    return "BF16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in CORE.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def best() -> tuple[Precision, str]:

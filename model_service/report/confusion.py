@@ -36,8 +36,11 @@ class Confusion(NamedTuple):
 
 def confusion(metrics: dict[str, Any], most: int = MOST) -> Confusion:
     """The table of a document's metrics. Every picture is in it once, whatever the number of classes."""
-    labels, matrix = metrics["classes"], np.array(metrics["confusion"], int).reshape(2 * [len(metrics["classes"])])
-    left_out = len(labels) - most if len(labels) > most else 0
+    labels, others = metrics["classes"], metrics.get("others") or 0
+    matrix = np.array(metrics["confusion"], int).reshape(2 * [len(labels) + bool(others)])
+    if others:
+        most = min(most, len(labels))
+    left_out = max(0, len(labels) + others - most)
     if left_out:
         labels, matrix = _worst(labels, matrix, most)
         labels = [*labels, f"{left_out} other classes"]
@@ -64,10 +67,12 @@ def _shade(row: int, column: int, share: float, most: int) -> str:
 
 
 def _worst(labels: list[str], matrix: NDArray[np.int_], most: int) -> tuple[list[str], NDArray[np.int_]]:
-    """The classes with most errors, in their old order, and the matrix with all others added up in a last row and column."""
-    errors = matrix.sum(axis=0) + matrix.sum(axis=1) - 2 * matrix.diagonal()
+    """The classes with most errors, in their old order, and the matrix with all others added up in a last row and column,
+    also those that the matrix has there already.
+    """
+    errors = (matrix.sum(axis=0) + matrix.sum(axis=1) - 2 * matrix.diagonal())[: len(labels)]
     kept = np.sort(np.argsort(-errors, kind="stable")[:most])
-    groups = np.full(len(labels), most)
+    groups = np.full(len(matrix), most)
     groups[kept] = np.arange(most)
     small = np.zeros((most + 1, most + 1), int)
     np.add.at(small, (groups[:, None], groups[None, :]), matrix)

@@ -10,17 +10,19 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 
+from model_service.evaluation.words import counted, few
 from model_service.images import REASONS
 from model_service.report import charts
 from model_service.report.changes import changes, is_chance
 from model_service.report.confusion import confusion
+from model_service.report.steady import verdict
 from model_service.report.thumbnails import UNSURE, WRONG, tiles
 
 # What an evaluation may lack: an older one that is rendered again, a model without a reference, a first run.
 _METRICS: dict[str, Any] = dict.fromkeys(("interval", "top5", "log_loss", "brier", "ece"))
-_METRICS |= {"reliability": [], "confused": [], "abstention": [], "new_classes": []}
+_METRICS |= {"reliability": [], "confused": [], "abstention": [], "new_classes": [], "others": 0}
 _DOCUMENT: dict[str, Any] = dict.fromkeys(
-    ("sort", "drift", "previous", "review", "precision", "preprocessing", "release", "csv")
+    ("sort", "drift", "previous", "review", "precision", "preprocessing", "release", "csv", "trained_on")
 )
 _DOCUMENT |= {"errors": [], "uncertain": [], "quarantined": {}, "quarantine": [], "costs": [], "doubted": 0}
 
@@ -38,6 +40,7 @@ def render(document: Mapping[str, Any], pictures: Mapping[str, bytes] = MappingP
     return _template().render(
         **told,
         confusion=confusion(metrics),
+        steady=verdict(told["drift"], metrics["new_classes"]) if told["drift"] else None,
         classes=sorted(metrics["by_class"].items(), key=_by_f1),
         reliability=charts.reliability(metrics["reliability"]) if _counted(metrics["reliability"]) else None,
         abstention=charts.abstention(metrics["abstention"]) if metrics["abstention"] else None,
@@ -61,6 +64,8 @@ def _template() -> Template:
     )
     templates.filters |= {
         "percent": lambda value: "–" if value is None else f"{value:.1%}",
+        "few": few,
+        "counted": counted,
         "number": lambda value: "–" if value is None else f"{value:,}",
         "rounded": lambda value: "–" if value is None else f"{value:,.1f}",
         "decimals": lambda value: "–" if value is None else f"{value:.3g}",

@@ -34,7 +34,9 @@ def open_store(uri: str) -> Store:
 
         return GcsStore(bucket)
     raise StoreError(
-        f"{uri!r} is not a bucket", remedy="Set MENAGERIE_BUCKETS to gs://… (a bucket) or file:///… (an absolute path)."
+        f"{uri!r} is not a bucket",
+        remedy="Give the argument that has this value (--models, --source, --to-predict, --predicted) as gs://… (a bucket) or "
+        "file:///… (an absolute path); in Airflow, set MENAGERIE_BUCKETS to the beginning of such.",
     )
 
 

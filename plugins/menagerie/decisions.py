@@ -84,8 +84,8 @@ def after_judge(promote: bool, reason: str) -> Way:
 
 
 def shard_groups(shards: list[str], most: int = 256) -> list[list[str]]:
-    """Shards dealt out to at most `most` tasks, of nearly equal numbers. Neighbours stay together: they are in the same batches,
-    whose manifests their task has to read.
+    """Shards dealt out to at most `most` tasks, of nearly equal numbers. Neighbours stay together: they are in the same
+    batches, whose manifests their task has to read.
     """
     tasks = min(most, len(shards))
     ends = [len(shards) * (i + 1) // tasks for i in range(tasks)]

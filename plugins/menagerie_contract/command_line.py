@@ -8,7 +8,7 @@ import typing
 from typing import Any, Literal
 
 from menagerie_contract.layout import plan_parts, run_name
-from menagerie_contract.step import VERSION, ContractError, Step
+from menagerie_contract.step import LARGEST, VERSION, ContractError, Step
 from menagerie_contract.steps import STEPS, Arriving, Operate, Sort
 
 
@@ -19,6 +19,8 @@ def parse(argv: list[str]) -> Step:
         if len(asked) > 1:
             raise ContractError(f"{' and '.join(sorted(asked))} exclude each other: give one")
         steps, chosen = STEPS | {"deploy": Operate}, f" deploy {asked.pop()}"
+    elif argv and argv[0] in STEPS:
+        chosen = f" {argv[0]}"
     top = parser(steps)
     top.prog += chosen  # by which it tells of arguments that it does not know
     values: dict[str, Any] = vars(top.parse_args(argv))
@@ -73,7 +75,8 @@ class _Parser(argparse.ArgumentParser):
 def _add(sub: argparse.ArgumentParser, f: dataclasses.Field[Any], hint: Any) -> None:
     required = f.default is dataclasses.MISSING
     shown = "" if required or f.default is False else "true" if f.default is True else str(f.default)
-    doc = f.metadata["doc"] + (f" (default: {shown})" if shown else "")
+    facts = [fact for fact in (shown and f"default: {shown}", _bounds(f)) if fact]
+    doc = f.metadata["doc"] + (f" ({'; '.join(facts)})" if facts else "")
     options: dict[str, Any] = {"required": required, "help": doc.replace("%", "%%")}
     if not required:
         options["default"] = f.default
@@ -87,6 +90,14 @@ def _add(sub: argparse.ArgumentParser, f: dataclasses.Field[Any], hint: Any) -> 
         reader = _version if f.name == "contract" else {int: _integer}.get(hint, hint)
         options |= {"type": reader, "metavar": hint.__name__.upper()}
     sub.add_argument(f"--{f.name.replace('_', '-')}", **options)
+
+
+def _bounds(f: dataclasses.Field[Any]) -> str:
+    """What a number may be, for its help."""
+    least, most = f.metadata["least"], f.metadata["most"]
+    if most != LARGEST:
+        return f"from {least:.10g} to {most:.10g}"
+    return f"at least {least:.10g}" if least > -LARGEST else ""
 
 
 def _integer(text: str) -> int:

@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 VERSION = "2"
-_LARGEST = 10**9  # no number that a step is told is larger: neither infinity nor what no machine can count in
+LARGEST = 10**9  # no number that a step is told is larger: neither infinity nor what no machine can count in
 
 
 class ContractError(Exception):
     """A command line that this contract does not allow; the text says which argument and what to do."""
 
 
-def arg(doc: str, default: Any = dataclasses.MISSING, *, least: float = -_LARGEST, most: float = _LARGEST) -> Any:
+def arg(doc: str, default: Any = dataclasses.MISSING, *, least: float = -LARGEST, most: float = LARGEST) -> Any:
     """A step's argument with its help text; without a default it is required. Numbers are from `least` to `most`."""
     return field(default=default, metadata={"doc": doc, "least": least, "most": most})
 

@@ -88,6 +88,7 @@ def evaluation(classes: list[str] = KINDS, pictures: int = 1240, **replaced: Any
     document: dict[str, Any] = {
         "run": "scheduled__2026-11-21T06-00-00",
         "model": "2026-11-14-ab12cd3",
+        "trained_on": 0,
         "precision": "bf16",
         "preprocessing": "1",
         "metrics": measured(classes, pictures),

@@ -313,7 +313,7 @@ def test_a_packed_row_without_a_shard_has_no_prediction(buckets: Buckets) -> Non
     buckets.save_model("v1")
     predicted(buckets)
     manifest_says(buckets, lambda rows: [*rows, rows[0] | {"key": "f" * 20, "shard": None, "offset": None}])
-    with pytest.raises(StepError, match="1 of 7 pictures of r1 have no prediction"):
+    with pytest.raises(StepError, match="1 of 7 pictures of r1 has no prediction"):
         evaluated(buckets)
 
 

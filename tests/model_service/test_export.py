@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-import openvino as ov
 import pytest
 
 from model_service import export, registry
 from model_service.errors import StepError
 from model_service.inference import ONNX
+from model_service.inference.runtime import CORE
 from tests.model_service.conftest import Trained
 
 Answer = tuple[bytes, np.ndarray, np.ndarray, np.ndarray]
@@ -19,15 +19,14 @@ def answer(trained: Trained) -> Answer:
     """An exported file, an example, and the file's own logits and embeddings."""
     data = registry.load(trained.buckets.models, trained.version, ONNX)
     example = np.random.default_rng(0).standard_normal((2, 3, 32, 32), np.float32)
-    core = ov.Core()
-    model = core.compile_model(core.read_model(model=data), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    model = CORE.compile_model(CORE.read_model(model=data), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     found = model(example)
     return data, example, found[0].copy(), found[1].copy()
 
 
 def test_the_outputs_have_names_and_any_number_of_pictures_goes_in(answer: Answer) -> None:
     data, _, logits, embedding = answer
-    model = ov.Core().read_model(model=data)
+    model = CORE.read_model(model=data)
     assert [output.any_name for output in model.outputs] == ["logits", "embedding"]
     assert model.input(0).partial_shape[0].is_dynamic
     assert (logits.shape, embedding.shape) == ((2, 3), (2, 512))

@@ -158,6 +158,20 @@ def test_a_model_whose_classes_are_not_those_of_its_card_is_refused(buckets: Buc
         Classifier(buckets.models, "v1")
 
 
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.99])
+def test_an_onnx_file_cut_short_before_its_hash_was_taken_is_refused(share: float) -> None:
+    card, onnx = {"classes": CLASSES, "preprocessing": tiny.PREPROCESSING}, tiny.model(3)
+    with pytest.raises(BadModel, match="the ONNX file of model v1 is damaged") as caught:
+        Network("v1", card, onnx[: int(len(onnx) * share)])
+    assert "retrain=always" in caught.value.remedy
+
+
+def test_a_size_that_the_network_was_not_made_for_is_refused() -> None:
+    card = {"classes": CLASSES, "preprocessing": tiny.PREPROCESSING | {"size": 48}}
+    with pytest.raises(BadModel, match=r"model v1 is made for views of .*32.*, its card says 48"):
+        Network("v1", card, tiny.model(3))
+
+
 def test_a_model_trained_with_another_preprocessing_is_refused(buckets: Buckets) -> None:
     card = {"classes": CLASSES, "preprocessing": tiny.PREPROCESSING | {"version": "0"}}
     with pytest.raises(BadModel, match="was trained with preprocessing 0, this release has 1: retrain"):
@@ -219,11 +233,12 @@ def test_int8_that_no_judge_accepted_is_not_used_and_that_is_said(
     assert [(r.levelno, r.message) for r in caplog.records] == [(logging.WARNING, f"WARNING: {why}")]
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"accepted": "yes"}'])
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"accepted": "yes"}', '{"accepted": false}'])
 def test_a_damaged_word_of_the_judge_is_named(buckets: Buckets, text: str) -> None:
     local(f"{contract.model(buckets.models, 'v1')}/int8.json").write_text(text)
-    with pytest.raises(BadModel, match=r"v1/int8\.json is damaged"):
+    with pytest.raises(BadModel, match=r"v1/int8\.json is damaged") as caught:
         chosen(buckets.models, "v1", "int8")
+    assert "judge the version once more" in caught.value.remedy
 
 
 def test_int8_of_a_model_that_has_none_is_refused(buckets: Buckets) -> None:
@@ -341,3 +356,26 @@ def test_without_a_gpu_classifying_imports_no_torch(buckets: Buckets) -> None:
     if not any(Path(driver).exists() for driver in gpu.DRIVERS):
         environment = os.environ | {"PYTHONPATH": f"{REPOSITORY / 'plugins'}:{REPOSITORY}"}
         subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, env=environment, check=True)
+
+
+LETS_GO = """
+import os, signal, sys, threading
+from model_service.inference import Classifier
+
+heard = []
+signal.signal(signal.SIGTERM, lambda *_: heard.append("SIGTERM"))
+models = [Classifier(sys.argv[1], "v1")]
+elsewhere = threading.Thread(target=models.clear)
+elsewhere.start()
+elsewhere.join()
+os.kill(os.getpid(), signal.SIGTERM)
+print(*heard)
+"""
+
+
+def test_a_process_that_let_a_model_go_in_another_thread_still_hears_signals(buckets: Buckets) -> None:
+    """As the website does when it moves to another model; then its pod is asked to end."""
+    environment = os.environ | {"PYTHONPATH": f"{REPOSITORY}:{REPOSITORY / 'plugins'}"}
+    words = [sys.executable, "-c", LETS_GO, buckets.models]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "SIGTERM\n"), done.stderr

@@ -61,8 +61,9 @@ def test_how_often_each_was_right_alone_is_told() -> None:
 @pytest.mark.parametrize(
     ("pictures", "f32", "int8", "agreed", "accepted", "reason"),
     [
-        (0, 0, 0, 0, False, "not enough evidence: no picture is held out yet"),
-        (1, 1, 1, 1, True, "it is as good: 100.0% right in int8 and 100.0% in f32 on 1 held-out pictures"),
+        (0, 0, 0, 0, False, "not enough evidence: 0 held-out pictures, needed are 100"),
+        (99, 99, 99, 99, False, "not enough evidence: 99 held-out pictures, needed are 100"),
+        (100, 99, 99, 100, True, "it is as good: 99.0% right in int8 and 99.0% in f32 on 100 held-out pictures"),
         (1000, 950, 947, 990, True, "of which both say the same in 99.0%"),
         (1000, 950, 946, 995, False, "it loses too much: 94.6% right in int8 and 95.0% in f32"),
         (1000, 950, 946, 995, False, "allowed is a loss of 0.3%"),
@@ -210,7 +211,20 @@ def save_with_int8(buckets: Buckets, version: str, int8_bias: list[float]) -> No
     registry.save(buckets.models, version, {ONNX: tiny.model(3), INT8: tiny.model(3, int8_bias)}, card)
 
 
-def test_a_variant_that_says_the_same_is_accepted_for_predict_to_use(buckets: Buckets) -> None:
+@pytest.fixture
+def many(tmp_path: Path) -> Buckets:
+    """More than 100 pictures held out, as few as do."""
+    (tmp_path / "many").mkdir()
+    buckets = make_buckets(tmp_path / "many")
+    buckets.put_squares(42)
+    buckets.sorted(holdout=0.9)
+    buckets.save_model("poor", bias=[9.0, 0.0, 0.0])
+    assert len(held_out(buckets)) >= 100
+    return buckets
+
+
+def test_a_variant_that_says_the_same_is_accepted_for_predict_to_use(many: Buckets) -> None:
+    buckets = many
     save_with_int8(buckets, "v1", [0.01, 0.0, 0.0])
     outcome = run(buckets, "v1", "poor")
     held = len(held_out(buckets))
@@ -228,7 +242,8 @@ def test_a_variant_that_says_the_same_is_accepted_for_predict_to_use(buckets: Bu
     assert registry.int8(buckets.models, "poor") is None, "the champion was judged when it was a candidate"
 
 
-def test_a_variant_that_says_something_else_is_refused_and_the_candidate_may_win_all_the_same(buckets: Buckets) -> None:
+def test_a_variant_that_says_something_else_is_refused_and_the_candidate_may_win_all_the_same(many: Buckets) -> None:
+    buckets = many
     save_with_int8(buckets, "v1", [9.0, 0.0, 0.0])  # everything is a cat
     held = held_out(buckets)
     outcome = run(buckets, "v1", "poor")
@@ -241,30 +256,38 @@ def test_a_variant_that_says_something_else_is_refused_and_the_candidate_may_win
     assert chosen(buckets.models, "v1", "int8")[0] != "int8"
 
 
-def test_the_first_word_on_a_variant_stands(buckets: Buckets) -> None:
+def test_the_first_word_on_a_variant_stands(many: Buckets) -> None:
+    buckets = many
     save_with_int8(buckets, "v1", [0.0, 0.0, 0.0])
     first = run(buckets, "v1").counts["int8"]
     before = buckets.tree(buckets.models)
     assert run(buckets, "v1").counts["int8"] == first
     assert buckets.tree(buckets.models) == before
-    buckets.put_squares(3, first=10)
+    buckets.put_squares(3, first=100)
     buckets.sorted("r2", holdout=0.5)
     again = judge(contract.Judge(run="r2", models=buckets.models, result="", candidate="v1", champion=""))
     assert again.counts["pictures"] > first["pictures"]
     assert again.counts["int8"] == first
 
 
-def test_without_a_held_out_picture_nothing_is_said_for_good(tmp_path: Path) -> None:
+@pytest.mark.parametrize("holdout", [0.0, 0.9])
+def test_on_too_few_pictures_nothing_is_said_for_good(tmp_path: Path, holdout: float) -> None:
     (tmp_path / "new").mkdir()
     buckets = make_buckets(tmp_path / "new")
-    buckets.put("cat_1.jpg", square("cat"))
-    buckets.sorted(holdout=0.0)
+    buckets.put_squares(2)
+    buckets.sorted(holdout=holdout)
+    held = len(held_out(buckets))
+    assert bool(held) == bool(holdout)
     save_with_int8(buckets, "v1", [0.0, 0.0, 0.0])
     judged = run(buckets, "v1").counts["int8"]
-    assert (judged["accepted"], judged["reason"]) == (False, "not enough evidence: no picture is held out yet")
-    assert judged["accuracy"] == {"f32": None, "int8": None}
+    assert (judged["accepted"], judged["reason"]) == (
+        False,
+        f"not enough evidence: {held} held-out pictures, needed are 100",
+    )
+    assert judged == read_json(contract.verdict(buckets.models, "r1"))["int8"], "the verdict says so"
+    assert judged["accuracy"] == ({"f32": 1.0, "int8": 1.0} if held else {"f32": None, "int8": None})
     assert registry.int8(buckets.models, "v1") is None
-    buckets.put_squares(4)
+    buckets.put_squares(42, first=10)
     buckets.sorted("r2", holdout=0.9)
     later = judge(contract.Judge(run="r2", models=buckets.models, result="", candidate="v1", champion=""))
     assert later.counts["int8"]["accepted"] is True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -136,12 +137,46 @@ def test_an_error_nobody_thought_of_is_1_with_its_class_and_may_be_tried_again(
     assert "Traceback" in capfd.readouterr().err
 
 
+def test_another_batchs_damaged_manifest_is_named_with_a_remedy(buckets: Buckets) -> None:
+    buckets.put_squares(1)
+    buckets.sorted("r0")
+    manifest = contract.manifest(buckets.models, buckets.batch("r0"))
+    local(manifest).write_bytes(b"cut")
+    buckets.save_model("v1")
+    step = contract.Judge(
+        run="r1", models=buckets.models, result=contract.result(buckets.models, "r1", "judge"), candidate="v1"
+    )
+    assert main(step.argv()) == 1
+    error = result_of(step)["error"]
+    assert error["message"] == f"{manifest} is not the manifest that was committed: its sha256 differs"
+    assert "restore this one" in error["remedy"]
+
+
 def test_a_missing_bucket_for_the_result_is_1_on_stderr(buckets: Buckets, capfd: pytest.CaptureFixture[str]) -> None:
     step = contract.Promote(run="r1", models=buckets.models, result="elsewhere/promote.json", candidate="v1")
     assert main(step.argv()) == 1
     said = capfd.readouterr().err
     assert "menagerie promote: 'elsewhere/promote.json' is not an object" in said
     assert "file:///" in said
+
+
+def test_a_result_in_a_folder_that_is_not_there_is_refused_and_no_folder_made(
+    buckets: Buckets, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    buckets.put_squares(1)
+    for models, result in [
+        (buckets.models, f"file://{tmp_path}/typo/runs/z/e.json"),
+        (f"file://{tmp_path}/typo", f"file://{tmp_path}/typo/runs/z/e.json"),
+    ]:
+        assert main(dataclasses.replace(buckets.sort_step(), models=models, result=result).argv()) == 1
+        said = capfd.readouterr().err
+        assert f"menagerie sort: --result={result} would be in file://{tmp_path}/typo" in said
+        assert "which does not exist" in said
+        assert "--models" in said
+        assert not (tmp_path / "typo").exists()
+    beside = f"file://{tmp_path}/sort.json"
+    assert main(dataclasses.replace(buckets.sort_step(), result=beside).argv()) == 0
+    assert read_json(beside)["status"] == "ok"
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from infra.build import tiny
-from model_service import batches, images, looks, predictions, registry, streams
+from model_service import batches, images, inference, looks, predictions, registry, streams
 from model_service.__main__ import main
 from model_service.inference import Classifier
 from model_service.predict import predict
@@ -76,6 +77,13 @@ def output(buckets: Buckets, shard: str) -> str:
 
 def rows(buckets: Buckets) -> list[Row]:
     return [row for _, table in predictions.tables(buckets.predicted, "r1") for row in table.to_pylist()]
+
+
+def rewrite(path: Path, change: Callable[[pa.Table], pa.Table], **metadata: str) -> None:
+    """A file of predictions with its rows changed, or what its metadata says."""
+    table = pq.read_table(path)
+    said = table.schema.metadata | {name.encode(): value.encode() for name, value in metadata.items()}
+    pq.write_table(change(table).replace_schema_metadata(said), path)
 
 
 def damage(shard: str, how: str) -> None:
@@ -286,9 +294,76 @@ def test_what_is_done_is_not_done_again(several: Buckets) -> None:
 
 
 def test_nothing_to_do_needs_no_model(buckets: Buckets) -> None:
-    run(buckets)
+    run(buckets, embedding=False)
     local(f"{contract.model(buckets.models, 'v1')}/model.onnx").unlink()
-    assert run(buckets).counts["skipped"] == 2
+    assert run(buckets, embedding=False).counts["skipped"] == 2
+
+
+def test_the_precision_told_is_that_of_the_files(several: Buckets) -> None:
+    shards = several.shards()
+    run(several, precision="f32")
+    for shard in shards:
+        rewrite(local(output(several, shard)), lambda table: table, precision="int8")
+    outcome = run(several)
+    assert outcome.counts["precision"] == "int8"
+    assert "; its files are in int8; done already: " in outcome.message
+    local(output(several, shards[0])).unlink()
+    outcome = run(several)
+    latest = inference.chosen(several.models, "v1", "auto")[0]
+    assert outcome.counts["precision"] == ", ".join(sorted(["int8", latest]))
+    assert f"; its files are in {outcome.counts['precision']} (this attempt: " in outcome.message
+
+
+DAMAGED = {
+    "fewer rows": lambda table: table.slice(3),
+    "no rows": lambda table: table.slice(0, 0),
+    "a column less": lambda table: table.drop_columns(["probabilities"]),
+    "a column of another type": lambda table: table.set_column(0, "key", pa.array(range(len(table)))),
+    "a null": lambda table: table.set_column(4, "label", pa.nulls(len(table), pa.string())),
+    "no number": lambda table: table.set_column(6, "probability", pa.array(np.full(len(table), np.nan, np.float32))),
+}
+
+
+@pytest.mark.parametrize("how", DAMAGED)
+def test_a_finished_file_of_other_content_is_refused_and_left_as_it_is(buckets: Buckets, how: str) -> None:
+    run(buckets)
+    path = local(output(buckets, buckets.shards()[0]))
+    rewrite(path, DAMAGED[how])
+    before = buckets.tree(buckets.predicted)
+    with pytest.raises(BadPredictions, match=rf"{path.name} (is damaged|is no file of predictions): ") as bad:
+        run(buckets)
+    assert bad.value.remedy == "remove it, and run predict again"
+    assert buckets.tree(buckets.predicted) == before
+    path.unlink()
+    assert run(buckets).counts["skipped"] == 1
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_a_runs_files_have_embeddings_all_or_none(trained: Trained, tmp_path: Path, asked: bool) -> None:
+    buckets = Buckets(trained.buckets.root)
+    shards = tuple(uri for uri in buckets.shards() if "/train-" in uri)[:1]
+    one = dataclasses.replace(
+        step(buckets, trained.version, shards, embedding=not asked), predicted=make_buckets(tmp_path).predicted
+    )
+    predict(one)
+    with pytest.raises(BadPredictions, match=f"embeddings, but --embedding={str(asked).lower()}") as bad:
+        predict(dataclasses.replace(one, embedding=asked))
+    assert "another --run" in bad.value.remedy
+    assert predict(one).counts["skipped"] == 1
+
+
+@pytest.mark.parametrize("other", [{"model": ""}, {"shards": ("",)}])
+def test_what_is_named_by_nothing_is_told(buckets: Buckets, other: Any) -> None:
+    (name,) = other
+    with pytest.raises((BadModel, BadShard), match=f"--{name} is empty"):
+        run(buckets, **other)
+
+
+def test_if_every_shard_failed_no_other_is_said_to_be_done(buckets: Buckets) -> None:
+    for shard in buckets.shards():
+        local(shard).unlink()
+    with pytest.raises(BadShard, match=r"^all 2 shards failed\. The first: "):
+        run(buckets)
 
 
 def test_another_models_predictions_are_not_overwritten_nor_taken_for_ours(buckets: Buckets) -> None:

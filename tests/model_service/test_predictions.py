@@ -18,7 +18,7 @@ import pytest
 from model_service import predictions
 from model_service.inference import Inference
 from model_service.looks import Look
-from model_service.predictions import Origin, Writer
+from model_service.predictions import BadPredictions, Origin, Writer
 from model_service.storage import open_store
 from tests.model_service.conftest import REPOSITORY
 
@@ -110,6 +110,48 @@ def test_the_same_rows_make_the_same_bytes(tmp_path: Path) -> None:
     rows = random.dirichlet(np.ones(6), 10), random.normal(size=(10, DIMENSIONS))
     one, two = (write(f"file://{tmp_path / name}", 0, *rows) for name in ("one", "two"))
     assert one.read_bytes() == two.read_bytes()
+
+
+# What is wrong with a file.
+
+
+def test_no_changed_byte_of_a_file_is_read_as_a_prediction(predicted: str) -> None:
+    """Every 7th byte: refused, or (of what nothing depends on, such as statistics) without effect. No other error."""
+    path = Path(contract.predictions(predicted, "r1", origin().shard).removeprefix("file://"))
+    whole = path.read_bytes()
+    expected = predictions.File("it", whole).read()
+    refused = 0
+    for at in range(0, len(whole), 7):
+        data = bytearray(whole)
+        data[at] ^= 0xFF
+        try:
+            assert predictions.File("it", bytes(data)).read().equals(expected), at
+        except BadPredictions:
+            refused += 1
+    assert refused > len(whole) / 7 / 2
+
+
+def test_a_probability_that_is_no_number_is_neither_written_nor_read(predicted: str, tmp_path: Path) -> None:
+    probabilities = np.full((1, 6), np.nan)
+    with pytest.raises(BadPredictions, match="v1 gives probabilities that are no numbers"):
+        write(f"file://{tmp_path}", 0, probabilities, np.zeros((1, DIMENSIONS)))
+    path = Path(contract.predictions(predicted, "r1", origin().shard).removeprefix("file://"))
+    table = pq.read_table(path)
+    at = table.schema.get_field_index("probabilities")
+    values = pa.array(np.full(6 * len(table), np.inf, np.float32))
+    column = pa.FixedSizeListArray.from_arrays(values, 6)
+    pq.write_table(table.set_column(at, table.schema.field(at), column), path)
+    with pytest.raises(
+        BadPredictions, match=f"{path.name} is damaged: column probabilities has values that are no num"
+    ):
+        list(predictions.tables(predicted, "r1"))
+
+
+def test_what_else_lies_among_them_is_warned_of(predicted: str, caplog: pytest.LogCaptureFixture) -> None:
+    stray = Path(contract.predictions(predicted, "r1", origin().shard).removeprefix("file://")).with_name("notes.txt")
+    stray.write_text("mine")
+    assert len(list(predictions.tables(predicted, "r1"))) == 3
+    assert [line for line in caplog.messages if "r1/predictions/notes.txt is no file of predictions" in line]
 
 
 # Other programs.

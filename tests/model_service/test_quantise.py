@@ -7,12 +7,12 @@ import logging
 
 import numpy as np
 import onnx
-import openvino as ov
 import pytest
 from numpy.typing import NDArray
 
 from model_service import images, quantise, registry
 from model_service.inference import INT8, ONNX, Classifier
+from model_service.inference.runtime import CORE
 from tests.model_service.buckets import CLASSES, square
 from tests.model_service.conftest import Trained
 from tests.model_service.test_inference import views
@@ -47,10 +47,9 @@ def test_every_convolution_is_int8_and_the_head_is_not(trained: Trained) -> None
 
 
 def test_openvino_computes_it_with_eight_bits(trained: Trained) -> None:
-    core = ov.Core()
-    model = core.read_model(model=registry.load(trained.buckets.models, trained.version, INT8))
+    model = CORE.read_model(model=registry.load(trained.buckets.models, trained.version, INT8))
     model.reshape([1, 3, 32, 32])
-    ran = core.compile_model(model, "CPU").get_runtime_model().get_ordered_ops()
+    ran = CORE.compile_model(model, "CPU").get_runtime_model().get_ordered_ops()
     kinds = {op.get_rt_info()["layerType"].astype(str) for op in ran}
     convolutions = [op for op in ran if op.get_rt_info()["layerType"].astype(str) == "Convolution"]
     weights = [op.input_value(1).get_element_type().get_type_name() for op in convolutions]

@@ -7,6 +7,7 @@ import json
 
 import numpy as np
 import onnx
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from onnx import TensorProto, helper
@@ -121,6 +122,19 @@ def test_without_a_validation_part_there_is_nothing_the_network_said() -> None:
     assert kept.embeddings is not None
     assert kept.embeddings.shape == (0, 3)
     assert len(kept.sharpness) == 12
+
+
+def other_parquet() -> bytes:
+    out = io.BytesIO()
+    pq.write_table(pa.table({"key": ["a"]}), out)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("data", [b"", b"no parquet", other_parquet()], ids=["empty", "junk", "other"])
+def test_anything_else_is_refused_with_a_remedy(data: bytes) -> None:
+    with pytest.raises(registry.BadModel, match=r"reference\.parquet is damaged") as caught:
+        reference.read(data)
+    assert "retrain=always" in caught.value.remedy
 
 
 def test_a_trained_model_has_one(trained: Trained) -> None:

@@ -15,6 +15,11 @@ from tests.model_service.buckets import local, read_json
 FILES = {"model.onnx": b"onnx", "model.safetensors": bytes(1000)}
 
 
+def _preprocessed(**changed: object) -> dict[str, object]:
+    sound = {"version": "1", "size": 32, "mean": [0.5, 0.5, 0.5], "std": [0.2, 0.2, 0.2]}
+    return {"classes": ["cat"], "data": {"shards": {}}, "preprocessing": sound | changed}
+
+
 @pytest.fixture
 def models(tmp_path: Path) -> str:
     return f"file://{tmp_path}"
@@ -65,6 +70,13 @@ def test_another_model_under_the_same_version_is_refused(
         (lambda folder: (folder / "model.onnx").write_bytes(b"0nnx"), "its sha256 differs"),
         (lambda folder: (folder / "model.onnx").unlink(), "is not whole"),
         (lambda folder: (folder / "model.json").write_text("{"), "is damaged"),
+        (lambda folder: (folder / "model.json").write_text("[]"), r"model\.json is damaged: it is no JSON object"),
+        (lambda folder: (folder / "model.json").write_text("{}"), r"model\.json is damaged: it has no 'files'"),
+        (lambda folder: (folder / "model.json").write_text('{"files": ["model.onnx"]}'), "'files' does not give each"),
+        (
+            lambda folder: (folder / "model.json").write_text('{"files": {"model.onnx": {}}}'),
+            "'files' does not give each",
+        ),
         (lambda folder: (folder / "model.json").unlink(), "no model v1"),
         (lambda folder: (folder / "model.json").write_text(json.dumps({"files": {}})), "has no file model.onnx"),
     ],
@@ -72,8 +84,35 @@ def test_another_model_under_the_same_version_is_refused(
 def test_a_model_that_is_not_what_its_card_says_is_refused(models: str, damage: object, complaint: str) -> None:
     registry.save(models, "v1", FILES, {})
     damage(local(f"{models}/resnet34/v1"))  # type: ignore[operator]
-    with pytest.raises(BadModel, match=complaint):
+    with pytest.raises(BadModel, match=complaint) as caught:
         registry.load(models, "v1", "model.onnx")
+    assert caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("card", "wrong"),
+    [
+        ({}, "it has no 'classes'"),
+        ({"classes": "cat"}, "'classes' is no list of labels"),
+        ({"classes": []}, "'classes' is no list of labels"),
+        ({"classes": ["cat", 1]}, "'classes' is no list of labels"),
+        ({"classes": ["cat", "dog", "cat"]}, "'classes' has 'cat' twice"),
+        ({"classes": ["cat"]}, "it has no 'data'"),
+        ({"classes": ["cat"], "data": {}}, "'data' does not tell the shards trained on"),
+        ({"classes": ["cat"], "data": []}, "'data' does not tell the shards trained on"),
+        ({"classes": ["cat"], "data": {"shards": {}}, "preprocessing": {}}, "'preprocessing' does not say its version"),
+        (_preprocessed(size="32"), "'preprocessing' has the size '32', no number of pixels"),
+        (_preprocessed(size=0), "'preprocessing' has the size 0, no number of pixels"),
+        (_preprocessed(mean=[0.5]), "'preprocessing' has no three numbers as its mean"),
+        (_preprocessed(std=None), "'preprocessing' has no three numbers as its std"),
+        (_preprocessed(std=[0.2, 0, 0.2]), "'preprocessing' has a std of 0"),
+    ],
+)
+def test_a_card_of_another_shape_is_refused_where_it_is_read(models: str, card: dict[str, object], wrong: str) -> None:
+    registry.save(models, "v1", FILES, card)
+    with pytest.raises(BadModel, match=rf"v1/model\.json is damaged: {wrong}") as caught:
+        registry.card(models, "v1", "classes", "data")
+    assert "retrain=always" in caught.value.remedy
 
 
 def test_the_champion_moves_only_from_where_it_was_seen(models: str) -> None:

@@ -425,7 +425,7 @@ def test_every_check_for_drift_has_its_number_threshold_verdict_and_sentence(sho
 def test_no_drift_is_said_too(shown: Shown) -> None:
     steady = evaluation(drift={"drifted": False, "checks": DRIFT["checks"][:1], "new_classes": ["yak"]})
     drift = text(shown(steady), "#drift")
-    assert "steady What arrives is like what the model was trained on." in drift
+    assert "new classes No check says drift, but some pictures are of classes that are new." in drift
     assert "Classes that the training pictures did not have: yak." in drift
 
 
