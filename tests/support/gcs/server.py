@@ -77,10 +77,16 @@ class GcsServer:
         )
         self._loop.run_forever()
         listening.close()
+        self._loop.run_until_complete(self._end())
+        self._loop.close()
+
+    async def _end(self) -> None:
+        """Nothing stays open: what is being accepted is a connection first."""
+        await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}), return_exceptions=True)
         for connection in list(self._connections):
             connection.transport.abort()
-        self._loop.run_until_complete(listening.wait_closed())
-        self._loop.close()
+        while self._connections:
+            await asyncio.sleep(0)
 
     def serve(self, connection: _Connection, request: Request) -> None:
         call, act = self.api.resolve(request)
