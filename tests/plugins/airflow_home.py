@@ -43,3 +43,12 @@ os.environ |= {
     "OMP_NUM_THREADS": "1",
 }
 atexit.register(shutil.rmtree, HOME, ignore_errors=True)
+
+# What the environment says where steps are pods.
+PODS = {
+    "MENAGERIE_LAUNCHER": "gke",
+    "MENAGERIE_BUCKETS": "gs://acme-",
+    "MENAGERIE_CLUSTER": "projects/acme/locations/europe-west1/clusters/animals",
+    "MENAGERIE_IMAGE": f"example.com/train@sha256:{'a' * 64}",
+    "MENAGERIE_SERVE_IMAGE": f"example.com/serve@sha256:{'b' * 64}",
+}

@@ -8,16 +8,9 @@ import pytest
 from menagerie import settings
 from menagerie.links import Report, report_url
 
-from tests.plugins.airflow_home import SITE_URL
+from tests.plugins.airflow_home import PODS, SITE_URL
 
 RUN = "r1"
-PODS = {
-    "MENAGERIE_LAUNCHER": "gke",
-    "MENAGERIE_BUCKETS": "gs://acme-",
-    "MENAGERIE_CLUSTER": "projects/acme/locations/europe-west1/clusters/animals",
-    "MENAGERIE_IMAGE": f"example.com/train@sha256:{'a' * 64}",
-    "MENAGERIE_SERVE_IMAGE": f"example.com/serve@sha256:{'b' * 64}",
-}
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from menagerie.resources import TABLE
 from menagerie.settings import Cluster, SettingsError, read, settings
 
-from tests.plugins.airflow_home import BUCKETS, REPO
+from tests.plugins.airflow_home import BUCKETS, PODS, REPO
 
 
 def test_by_default_everything_stands_in_the_checkout() -> None:
@@ -106,14 +106,6 @@ def test_a_wrong_value_is_refused_by_name_with_the_remedy(variable: str, value: 
 
 
 # Steps as pods.
-
-PODS = {
-    "MENAGERIE_LAUNCHER": "gke",
-    "MENAGERIE_BUCKETS": "gs://acme-",
-    "MENAGERIE_CLUSTER": "projects/acme/locations/europe-west1/clusters/animals",
-    "MENAGERIE_IMAGE": f"example.com/train@sha256:{'a' * 64}",
-    "MENAGERIE_SERVE_IMAGE": f"example.com/serve@sha256:{'b' * 64}",
-}
 
 
 def test_the_website_of_the_pods_stands_beside_them() -> None:
