@@ -14,17 +14,28 @@ from typing import Any
 import menagerie_contract as contract
 import numpy as np
 
-from model_service import arrived, batches, contact_sheet, evaluations, kept, predictions_csv, registry, report, review
-from model_service.evaluation import drift, metrics, reference, retraining
+from model_service import batches, registry, report
+from model_service.evaluation import (
+    arrived,
+    contact_sheet,
+    drift,
+    evaluations,
+    kept,
+    metrics,
+    predictions_csv,
+    reference,
+    retraining,
+    review,
+)
+from model_service.evaluation.gathered import Gathered, gather
+from model_service.evaluation.unseen import unseen
 from model_service.evaluation.words import counted, few
-from model_service.gathered import Gathered, gather
 from model_service.ledger import read_head
 from model_service.prices import dollars
 from model_service.results import Outcome
 from model_service.scratch import scratch
 from model_service.storage import Store, name_in, open_store, write_once
 from model_service.storage.metered import Meter, Metered
-from model_service.unseen import unseen
 
 _HEADLINE = ("pictures", "right", "accuracy", "interval", "top5", "log_loss", "ece", "new_classes")
 

@@ -19,13 +19,14 @@ from typing import Any
 import menagerie_contract as contract
 import torch
 
-from model_service import cycles, dataset, export, images, learner, quantise, registry, selftest
-from model_service.checkpoints import Checkpoints
+from model_service import images, registry, selftest
 from model_service.errors import StepError
 from model_service.evaluation import reference
 from model_service.inference import INT8, ONNX, WEIGHTS, Network
 from model_service.results import Outcome
 from model_service.scratch import scratch
+from model_service.training import cycles, dataset, export, learner, quantise
+from model_service.training.checkpoints import Checkpoints
 
 log = logging.getLogger(__name__)
 ARGUMENTS = ("run", "epochs", "image_size", "batch_size", "learning_rate", "weights", "validation", "seed")

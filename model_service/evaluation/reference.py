@@ -20,10 +20,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from model_service.dataset import Dataset
 from model_service.inference import Inference, Network
 from model_service.looks import look
 from model_service.registry import RETRAIN, BadModel
+from model_service.training.dataset import Dataset
 
 FILE = "reference.parquet"
 MOST = 1000  # pictures: 1.2 MB with embeddings of 512 numbers

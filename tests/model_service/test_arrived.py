@@ -9,7 +9,7 @@ from typing import Any
 import menagerie_contract as contract
 import pytest
 
-from model_service.arrived import added_up, arrived, costs, told
+from model_service.evaluation.arrived import added_up, arrived, costs, told
 from model_service.ledger import Head
 from model_service.sorting import accounts
 from model_service.storage.metered import Meter

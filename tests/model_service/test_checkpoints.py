@@ -16,9 +16,9 @@ import menagerie_contract as contract
 import pytest
 import torch
 
-from model_service.checkpoints import Checkpoint, Checkpoints
 from model_service.storage import StoreError
 from model_service.storage.folder import FolderStore
+from model_service.training.checkpoints import Checkpoint, Checkpoints
 
 ORIGIN = {"epochs": 3, "learning_rate": 3e-3, "torch": "2.15.0", "data": "abc"}
 

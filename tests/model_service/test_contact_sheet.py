@@ -8,7 +8,8 @@ from typing import Any
 import menagerie_contract as contract
 import pytest
 
-from model_service import batches, contact_sheet
+from model_service import batches
+from model_service.evaluation import contact_sheet
 from model_service.storage import open_store
 from model_service.storage.metered import Meter, Metered
 from tests.model_service.buckets import Buckets, local, make_buckets

@@ -14,16 +14,17 @@ import menagerie_contract as contract
 import numpy as np
 import pytest
 
-from model_service import batches, dataset, gathered, registry
+from model_service import batches, registry
 from model_service.__main__ import main
 from model_service.errors import StepError
-from model_service.evaluation import reference
+from model_service.evaluation import gathered, reference
 from model_service.images import REASONS
 from model_service.inference import Network
 from model_service.ledger import Head, read_head, swap_head
 from model_service.predictions import BadPredictions
 from model_service.registry import BadModel
 from model_service.storage import folder, open_store
+from model_service.training import dataset
 from tests.model_service.buckets import CLASSES, Buckets, local, make_buckets, square
 from tests.model_service.conftest import Trained
 from tests.model_service.evaluating import evaluated, metrics_of, page_of, predicted, step

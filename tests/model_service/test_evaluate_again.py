@@ -10,9 +10,9 @@ import menagerie_contract as contract
 import numpy as np
 import pytest
 
-from model_service import evaluations, report
+from model_service import report
 from model_service.errors import StepError
-from model_service.evaluation import metrics
+from model_service.evaluation import evaluations, metrics
 from model_service.evaluation.metrics import Predictions
 from model_service.ledger import read_head
 from model_service.report.confusion import confusion

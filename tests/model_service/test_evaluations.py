@@ -9,7 +9,7 @@ from typing import Any
 import menagerie_contract as contract
 import pytest
 
-from model_service import evaluations
+from model_service.evaluation import evaluations
 from model_service.ledger import read_head
 from model_service.storage import open_store
 from tests.model_service.buckets import Buckets, local, make_buckets, square

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from model_service import export, registry
+from model_service import registry
 from model_service.errors import StepError
 from model_service.inference import ONNX
 from model_service.inference.runtime import CORE
+from model_service.training import export
 from tests.model_service.conftest import Trained
 
 Answer = tuple[bytes, np.ndarray, np.ndarray, np.ndarray]

@@ -21,10 +21,11 @@ from safetensors.numpy import save
 from safetensors.torch import load
 
 from infra.build import tiny
-from model_service import dataset, images, registry
+from model_service import images, registry
 from model_service.inference import ONNX, WEIGHTS, Classifier, Network, Precision, chosen, gpu, precision
 from model_service.registry import BadModel
 from model_service.serve.holder import Served
+from model_service.training import dataset
 from tests.model_service.buckets import CLASSES, Buckets, encoded, local, make_buckets
 from tests.model_service.conftest import REPOSITORY, Trained
 
@@ -63,7 +64,7 @@ def test_training_predict_and_the_website_say_the_same_of_the_same_files(trained
     """Of large and small ones, PNG and JPEG: training's validation pass, predict on the shard and a website's answer."""
     import torch
 
-    from model_service import learner
+    from model_service.training import learner
 
     (tmp_path / "buckets").mkdir()
     buckets = make_buckets(tmp_path / "buckets")

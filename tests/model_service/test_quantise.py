@@ -10,9 +10,10 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 
-from model_service import images, quantise, registry
+from model_service import images, registry
 from model_service.inference import INT8, ONNX, Classifier
 from model_service.inference.runtime import CORE
+from model_service.training import quantise
 from tests.model_service.buckets import CLASSES, square
 from tests.model_service.conftest import Trained
 from tests.model_service.test_inference import views

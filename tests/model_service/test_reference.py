@@ -14,10 +14,10 @@ from onnx import TensorProto, helper
 
 from infra.build import tiny
 from model_service import registry
-from model_service.dataset import Dataset
 from model_service.evaluation import reference
 from model_service.inference import Network
 from model_service.looks import look
+from model_service.training.dataset import Dataset
 from tests.model_service.conftest import Trained
 
 CLASSES = ["cat", "dog", "zebra"]

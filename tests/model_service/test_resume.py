@@ -17,10 +17,10 @@ import pytest
 import torch
 from torch import nn
 
-from model_service import cycles, learner, resume
-from model_service.checkpoints import Checkpoint
-from model_service.dataset import Dataset
-from model_service.learner import Callback, Learner
+from model_service.training import cycles, learner, resume
+from model_service.training.checkpoints import Checkpoint
+from model_service.training.dataset import Dataset
+from model_service.training.learner import Callback, Learner
 
 BATCHES, EPOCHS = 4, 3  # of training pictures in an epoch; in the last cycle
 

@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from model_service import predictions_csv, review
-from model_service.gathered import Gathered
+from model_service.evaluation import predictions_csv, review
+from model_service.evaluation.gathered import Gathered
 from model_service.storage import Blob, Conflict, open_store
 from tests.model_service.buckets import Buckets, make_buckets, square
 from tests.model_service.evaluating import evaluated, metrics_of, predicted, read

@@ -12,12 +12,12 @@ import pytest
 from PIL import Image
 
 from model_service import batches, images, selftest
-from model_service.dataset import parts
 from model_service.errors import StepError
 from model_service.registry import BadModel
 from model_service.selftest import Picture, Question
 from model_service.serve.holder import Served
 from model_service.serve.refusal import LIMITS
+from model_service.training.dataset import parts
 from tests.model_service.buckets import CLASSES, Buckets, make_buckets
 from tests.model_service.conftest import REPOSITORY, Trained
 from tests.model_service.tiny_model import save_tiny_model
@@ -131,7 +131,7 @@ def test_only_pictures_that_the_website_takes_are_asked() -> None:
 
 
 def test_the_side_is_that_of_the_packed_picture(buckets: Buckets) -> None:
-    from model_service import dataset
+    from model_service.training import dataset
 
     out = io.BytesIO()
     Image.new("RGB", (1100, 60), "red").save(out, "JPEG")

@@ -22,11 +22,12 @@ import pytest
 import safetensors.numpy
 from PIL import Image
 
-from model_service import batches, dataset
+from model_service import batches
 from model_service.errors import StepError
 from model_service.inference import Classifier
 from model_service.inference.runtime import CORE
 from model_service.selftest import Picture
+from model_service.training import dataset
 from tests.model_service.buckets import CLASSES, COLOURS, Buckets, encoded, local, make_buckets, square
 from tests.model_service.conftest import Trained
 
@@ -148,8 +149,8 @@ def test_the_history_has_a_row_an_epoch(trained: Trained) -> None:
 
 def test_the_weights_rebuilt_in_torch_and_the_onnx_file_agree(trained: Trained) -> None:
     """On the pixels of real pictures, through the whole path that predict takes."""
-    from model_service import learner
     from model_service.images import decode, pack, unpack, view
+    from model_service.training import learner
 
     torch = learner.torch
     rebuilt = learner.vision_learner(
@@ -176,7 +177,7 @@ def test_the_weights_rebuilt_in_torch_and_the_onnx_file_agree(trained: Trained) 
 
 
 def test_the_numbers_of_the_classes_are_their_places_in_the_card(buckets: Buckets, tmp_path: Path) -> None:
-    from model_service import learner
+    from model_service.training import learner
 
     buckets.put_squares(6, labels=["zebra", "cat", "dog"])
     buckets.sorted(holdout=0.0)
@@ -196,7 +197,7 @@ def test_the_numbers_of_the_classes_are_their_places_in_the_card(buckets: Bucket
 def test_pictures_learned_from_are_augmented_and_those_watched_with_are_as_predict_sees_them(
     buckets: Buckets, tmp_path: Path
 ) -> None:
-    from model_service import learner
+    from model_service.training import learner
 
     buckets.put_squares(6)
     buckets.sorted(holdout=0.0)
@@ -218,8 +219,8 @@ def test_weights_at_hand_are_what_the_body_starts_from(
     import torch
     from torchvision.models import ResNet34_Weights, resnet34
 
-    from model_service import cycles, learner
-    from model_service.checkpoints import Checkpoints
+    from model_service.training import cycles, learner
+    from model_service.training.checkpoints import Checkpoints
 
     fetched = resnet34()  # stands for ImageNet's, where torchvision keeps what it has fetched
     cache = tmp_path / "hub" / "checkpoints"
@@ -241,7 +242,7 @@ def test_weights_at_hand_are_what_the_body_starts_from(
 def test_weights_out_of_reach_are_said_loudly_and_training_starts_from_scratch(
     buckets: Buckets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from model_service import learner
+    from model_service.training import learner
 
     def no_network(*_: object, **__: object) -> None:
         raise socket.gaierror("Name or service not known")
@@ -350,5 +351,5 @@ def test_a_part_is_kept_back_to_watch_with(share: float, watched: int) -> None:
 def test_importing_the_learner_warns_of_nothing() -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        import model_service.learner  # noqa: F401
+        import model_service.training.learner  # noqa: F401
     assert caught == []

@@ -18,8 +18,8 @@ import menagerie_contract as contract
 import pytest
 import torch
 
-from model_service.checkpoints import Checkpoints
 from model_service.train import train
+from model_service.training.checkpoints import Checkpoints
 from tests.model_service.buckets import Buckets, local, make_buckets, read_json, square
 from tests.model_service.conftest import REPOSITORY, Trained
 

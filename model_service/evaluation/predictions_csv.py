@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from model_service.gathered import Gathered
+from model_service.evaluation.gathered import Gathered
 
 COLUMNS = (
     "key",

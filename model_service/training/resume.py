@@ -17,8 +17,8 @@ from typing import Any
 
 import torch
 
-from model_service.checkpoints import Checkpoint, Checkpoints
-from model_service.learner import Callback, Learner
+from model_service.training.checkpoints import Checkpoint, Checkpoints
+from model_service.training.learner import Callback, Learner
 
 EVERY = 600.0  # seconds between checkpoints within an epoch; each epoch ends with one
 TERMINATED = 128 + signal.SIGTERM  # the exit code, as a shell and Kubernetes have it

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from model_service.gathered import Gathered
+from model_service.evaluation.gathered import Gathered
 from model_service.storage import Exists, NotFound, Store
 
 THREADS = 16  # copies at once

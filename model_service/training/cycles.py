@@ -8,9 +8,9 @@ import warnings
 
 import menagerie_contract as contract
 
-from model_service.checkpoints import Checkpoint, Checkpoints
-from model_service.learner import Callback, Learner
-from model_service.resume import Keep
+from model_service.training.checkpoints import Checkpoint, Checkpoints
+from model_service.training.learner import Callback, Learner
+from model_service.training.resume import Keep
 
 log = logging.getLogger(__name__)
 

@@ -9,9 +9,8 @@ from typing import Any
 
 import menagerie_contract as contract
 
-from model_service import predictions_csv
 from model_service.errors import StepError
-from model_service.evaluation import shapes
+from model_service.evaluation import predictions_csv, shapes
 from model_service.storage import Exists, Store, name_in, read_live, write_once
 
 _PART = 8_000_000  # bytes compared at once

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torchvision.models import ResNet34_Weights, resnet34
 
-from model_service.dataset import Dataset
+from model_service.training.dataset import Dataset
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # importing fastai warns of what only fastai can change
