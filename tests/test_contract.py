@@ -83,7 +83,7 @@ def test_a_command_line_is_plain_to_read() -> None:
     step = contract.Judge(run="r1", models="gs://m", result="gs://m/runs/r1/judge.json", candidate="v2")
     assert step.argv() == [
         "judge",
-        "--contract=2",
+        "--contract=3",
         "--run=r1",
         "--models=gs://m",
         "--result=gs://m/runs/r1/judge.json",

@@ -37,26 +37,11 @@ from menagerie_contract.layout import (
     shard,
     verdict,
 )
-from menagerie_contract.step import VERSION, ContractError, Step
-from menagerie_contract.steps import (
-    LABEL_PATTERN,
-    NAMESPACE,
-    STEPS,
-    WEBSITE,
-    Arriving,
-    Batch,
-    Deploy,
-    Doctor,
-    Evaluate,
-    Judge,
-    Operate,
-    Plan,
-    Predict,
-    Promote,
-    Serve,
-    Sort,
-    Train,
-)
+from menagerie_contract.models import Judge, Promote, Registry, Reproduce, Snapshot, Train
+from menagerie_contract.pictures import LABEL_PATTERN, Arriving, Evaluate, Plan, Predict, Sort
+from menagerie_contract.step import VERSION, Batch, ContractError, Step
+from menagerie_contract.steps import STEPS
+from menagerie_contract.website import NAMESPACE, WEBSITE, Deploy, Doctor, Operate, Serve
 
 __all__ = [
     "ARCHITECTURE",
@@ -79,7 +64,10 @@ __all__ = [
     "Plan",
     "Predict",
     "Promote",
+    "Registry",
+    "Reproduce",
     "Serve",
+    "Snapshot",
     "Sort",
     "Step",
     "Train",

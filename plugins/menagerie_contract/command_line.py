@@ -8,8 +8,10 @@ import typing
 from typing import Any, Literal
 
 from menagerie_contract.layout import plan_parts, run_name
+from menagerie_contract.pictures import Arriving, Sort
 from menagerie_contract.step import LARGEST, VERSION, ContractError, Step
-from menagerie_contract.steps import STEPS, Arriving, Operate, Sort
+from menagerie_contract.steps import STEPS
+from menagerie_contract.website import Operate
 
 
 def parse(argv: list[str]) -> Step:
@@ -89,6 +91,10 @@ def _add(sub: argparse.ArgumentParser, f: dataclasses.Field[Any], hint: Any) -> 
     else:
         reader = _version if f.name == "contract" else {int: _integer}.get(hint, hint)
         options |= {"type": reader, "metavar": hint.__name__.upper()}
+    if f.metadata["positional"]:
+        del options["required"]
+        sub.add_argument(f.name, nargs=None if required else "?", **options)
+        return
     sub.add_argument(f"--{f.name.replace('_', '-')}", **options)
 
 
