@@ -2,9 +2,10 @@
 
 One run, side by side: in each round every way classifies the same pictures, 500 of 640×480 and 250 of 1920×1080, with the
 same resnet34 at 224 pixels; medians of the rounds are told. Common ways get loose files and have their model loaded and
-warm before the clock starts. Ours gets loose files in the same way, and shards by the step itself, a process of its own with
-its imports and its loading of the model. The limit is the network alone and the decoding alone, each on all cores, one after
-the other (bench/limit.py). Then the website's start, the size of its environment, and ever more pictures.
+warm before the clock starts. Ours gets loose files in the same way, and shards by the step itself, a process of its own whose
+clock runs while it loads its model, too; with imports and the start of Python it is told below the table. The limit is the
+network alone and the decoding alone, each on all cores, one after the other (bench/limit.py). Then the website's start, the
+size of its environment, and ever more pictures.
 """
 
 from __future__ import annotations
@@ -151,7 +152,7 @@ def tell(rows: list[Row], pictures: list[Pictures]) -> dict[str, float | None]:
     for row in rows:
         if row.step:
             inside, whole = (row.step.rate(pictures, which) for which in (0, 1))
-            print(f"{row.way} from shards, pictures/s: {inside:.1f} without imports, {whole:.1f} of the whole process")
+            print(f"{row.way} from shards, pictures/s: {inside:.1f} with imports, {whole:.1f} of the whole process")
     if len(limit.precisions()) < 3:
         print("this machine's processors have no bf16: there it is not measured, and null below")
     found: dict[str, float | None] = {}

@@ -169,10 +169,10 @@ class Step:
         self._model, self._precision, self._runs = model, precision, itertools.count()
         self.other: dict[
             str, list[tuple[float, float]]
-        ] = {}  # by pictures: seconds without imports, and of the whole process
+        ] = {}  # by pictures: seconds with imports, and of the whole process
 
     def seconds(self, pictures: Pictures) -> float:
-        """Its own seconds, with its imports and the loading of the model, but without the start of Python."""
+        """Its own seconds, with the loading of the model, but without the start of Python and the imports."""
         models, run = self._model.models, f"bench-{pictures.name}-{self._precision}-{next(self._runs)}"
         step = contract.Predict(
             run=run,
@@ -192,8 +192,8 @@ class Step:
         if (counts.get("pictures"), counts.get("precision")) != (pictures.packed, self._precision):
             wanted = f"all {pictures.packed} pictures in {self._precision}"
             raise SystemExit(f"predict did not classify {wanted}:\n{done.stdout}{done.stderr}")
-        self.other.setdefault(pictures.name, []).append((counts["seconds"], whole))
-        return float(document["seconds"])
+        self.other.setdefault(pictures.name, []).append((float(document["seconds"]), whole))
+        return float(counts["seconds"])
 
     def rate(self, pictures: list[Pictures], which: int) -> float:
         """Pictures a second, of all sizes together, by one of the other seconds; by their medians."""

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
-
-from model_service.evaluation.words import counted, few
 from model_service.images import REASONS
 from model_service.report import charts
 from model_service.report.changes import changes, is_chance
 from model_service.report.confusion import confusion
 from model_service.report.steady import verdict
+from model_service.report.templating import environment
 from model_service.report.thumbnails import UNSURE, WRONG, tiles
 
+ROWS = 200  # of a table of classes: a page with thousands opens slowly, and nobody reads them
 # What an evaluation may lack: an older one that is rendered again, a model without a reference, a first run.
 _METRICS: dict[str, Any] = dict.fromkeys(("interval", "top5", "log_loss", "brier", "ece"))
 _METRICS |= {"reliability": [], "confused": [], "abstention": [], "new_classes": [], "others": 0}
@@ -37,43 +34,25 @@ def render(document: Mapping[str, Any], pictures: Mapping[str, bytes] = MappingP
     metrics = told["metrics"] = _METRICS | {k: v for k, v in told["metrics"].items() if v is not None}
     metrics.setdefault("accuracy", None)
     previous = told["previous"]
-    return _template().render(
-        **told,
-        confusion=confusion(metrics),
-        steady=verdict(told["drift"], metrics["new_classes"]) if told["drift"] else None,
-        classes=sorted(metrics["by_class"].items(), key=_by_f1),
-        reliability=charts.reliability(metrics["reliability"]) if _counted(metrics["reliability"]) else None,
-        abstention=charts.abstention(metrics["abstention"]) if metrics["abstention"] else None,
-        changes=changes(metrics, previous) if previous else [],
-        before=(previous or {}).get("by_class"),
-        is_chance=is_chance(metrics, previous) if previous else None,
-        wrong=tiles(told["errors"][:WRONG], pictures),
-        unsure=tiles(told["uncertain"][:UNSURE], pictures),
-        reasons=REASONS,
+    return (
+        environment()
+        .get_template("page.html")
+        .render(
+            **told,
+            confusion=confusion(metrics),
+            steady=verdict(told["drift"], metrics["new_classes"]) if told["drift"] else None,
+            classes=sorted(metrics["by_class"].items(), key=_by_f1),
+            reliability=charts.reliability(metrics["reliability"]) if _counted(metrics["reliability"]) else None,
+            abstention=charts.abstention(metrics["abstention"]) if metrics["abstention"] else None,
+            changes=changes(metrics, previous) if previous else [],
+            before=(previous or {}).get("by_class"),
+            is_chance=is_chance(metrics, previous) if previous else None,
+            wrong=tiles(told["errors"][:WRONG], pictures),
+            unsure=tiles(told["uncertain"][:UNSURE], pictures),
+            reasons=REASONS,
+            rows=ROWS,
+        )
     )
-
-
-@functools.cache
-def _template() -> Template:
-    templates = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    templates.filters |= {
-        "percent": lambda value: "–" if value is None else f"{value:.1%}",
-        "few": few,
-        "counted": counted,
-        "number": lambda value: "–" if value is None else f"{value:,}",
-        "rounded": lambda value: "–" if value is None else f"{value:,.1f}",
-        "decimals": lambda value: "–" if value is None else f"{value:.3g}",
-        "chance": lambda p: "–" if p is None else f"{p:.3f}" if p >= 0.001 else "< 0.001",
-        "megabytes": lambda value: "–" if value is None else f"{value / 1e6:,.1f} MB",
-        "dollars": lambda value: "–" if value is None else f"US$ {value:,.4f}",
-    }
-    return templates.get_template("page.html")
 
 
 def _by_f1(one: tuple[str, dict[str, Any]]) -> tuple[bool, float, str]:

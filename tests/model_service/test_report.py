@@ -18,6 +18,7 @@ from model_service import images, report
 from model_service.report import charts
 from model_service.report.changes import changes, is_chance
 from model_service.report.confusion import LEVELS, MOST, confusion
+from model_service.report.page import ROWS
 from model_service.report.thumbnails import SIDE, data_uri
 from tests.model_service.chromium import chromium
 from tests.model_service.documents import DRIFT, KINDS, evaluation, measured, row
@@ -335,7 +336,19 @@ def test_of_many_classes_those_confused_most_are_shown_and_the_others_added_up(s
     page = shown(evaluation(classes))
     assert len(rows(page, ".matrix")) == MOST + 2
     assert "The 24 classes with most errors are shown" in text(page, "#errors")
-    assert len(rows(page, "#classes")) == 1001
+    assert len(rows(page, "#classes")) == 1 + ROWS
+    assert "Worst first: the 200 worst of 1,000; metrics.json has all." in text(page, "#classes")
+
+
+def test_of_many_classes_that_arrived_the_first_are_shown(shown: Shown) -> None:
+    document = evaluation()
+    document["sort"]["classes"] = {f"class {n:04}": 1 for n in range(1000)}
+    document["sort"]["spellings"] = {}
+    document["sort"]["held"] = {f"held {n:04}": 2 for n in range(201)}
+    page = shown(document)
+    assert len(rows(page, "#arrived [aria-label='Pictures packed by class']")) == 1 + ROWS
+    assert "The first 200 of 1,000 classes; the results of sort have all." in text(page, "#arrived")
+    assert "held 0199 (2) and 1 more." in text(page, "#arrived")
 
 
 def test_the_most_confused_pairs_are_named(shown: Shown) -> None:
