@@ -13,20 +13,19 @@ from airflow.providers.common.compat.sdk import TriggerRule, dag
 # Named one by one: `@task.branch` and the like would search every provider while the file is parsed.
 from airflow.providers.standard.decorators.branch_python import branch_task
 from airflow.providers.standard.decorators.python import python_task
-from airflow.providers.standard.decorators.short_circuit import short_circuit_task
-from menagerie import decisions, documents, links
+from menagerie import approval, decisions, documents, links
 from menagerie.launchers import fan_out, launch, reap
-from menagerie.params import PARAMS, POD_PARAMS
+from menagerie.params import JUDGING, PARAMS, POD_PARAMS, TRAINING
 from menagerie.settings import settings
 
 DOC = """
 ### Pictures in, a better classifier out
 
 ```
-animals_all ─ plan ─ sort ─┬─ predict (a task a shard) ─ evaluate ─┬─ train ─ judge ─┬─ promote ─ deploy ─ website
-         (a task a range)  │                                       │                 │
-                           ├─ no champion yet: train the first ────┘                 └─ the champion was better: keep it
-                           └─ nothing new: done
+animals_all ─ plan ─ sort ─┬─ predict (a task a shard) ─ evaluate ─┬─ snapshot ─ train ─ judge ─┬─ promote ─┬─ deploy ─ website
+         (a task a range)  │                                       │                            │           └─ snapshot_model
+                           ├─ no champion yet, or a dataset_tag ───┘                            └─ the champion was better:
+                           └─ nothing new: done                                                    keep it
 ```
 
 Drop `<label>_<n>.jpg` files (or `<label>/<any name>.jpg` with **label rule** *folder*; or any, and a table of names and labels,
@@ -34,6 +33,9 @@ with *manifest*) into **animals_all** and trigger, or wait for the schedule. Pic
 `animals_all/_quarantine/<reason>/`, those whose label is not allowed yet to `animals_all/_held/<label>/`; the report is
 `animals_predicted/<run>/report.html`, and the button **Report** of *evaluate* leads to it. Every task may be cleared and run
 again: nothing is lost and nothing happens twice.
+
+*snapshot* tags what is trained on as `dataset_vN` in the data registry, *snapshot_model* a promoted model as `model_vN`. With a
+**dataset tag** a run trains on what the tag names; with **Ask a person** a candidate that won waits for an approval.
 """
 
 ALL, TO_PREDICT, PREDICTED, MODELS = (
@@ -43,9 +45,13 @@ ARRIVING = ("label_manifest", "allow", "new_classes")  # the Params that plan an
 LIMITS = ("max_megapixels", "max_megabytes", "min_side", "max_aspect")
 SORTING = ("label_rule", "label_pattern", "max_bad", *LIMITS)  # and those that sort alone is told
 EVALUATING = ("min_accuracy", "max_new", "on_drift", "review", "csv")
+REGISTRY = settings().registry
 RUN = "{{ run_id | run_name }}"
 CHAMPION = "{{ ti.xcom_pull(task_ids='champion') or '' }}"
 CANDIDATE = "{{ ti.xcom_pull(task_ids='train')['outputs']['version'] }}"
+DATASET = "{{ params.dataset_tag or ti.xcom_pull(task_ids='snapshot')['outputs']['tag'] }}"
+# One snapshot at a time in this Airflow; those of others are met by the registry itself.
+ALONE = {"pool": settings().registry_pool, "max_active_tis_per_dag": 1}
 
 
 def step_fields(name: str) -> dict[str, str]:
@@ -84,7 +90,7 @@ def text_param(name: str) -> str:
 
 @dag(
     dag_id="animals_pipeline",
-    description="Plan, sort, predict, evaluate, retrain, judge, promote, deploy",
+    description="Plan, sort, predict, evaluate, snapshot, retrain, judge, promote, deploy",
     schedule=settings().schedule,  # 30 14 * * * unless MENAGERIE_SCHEDULE says otherwise
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
@@ -143,7 +149,7 @@ def animals_pipeline() -> None:
 
     @branch_task
     def after_sort(result: dict[str, Any], version: str | None, params: dict[str, Any]) -> str:
-        way = decisions.after_sort(result["counts"], version, params["retrain"])
+        way = decisions.after_sort(result["counts"], version, params["retrain"], params["dataset_tag"] or "")
         print(way.why)
         return way.task
 
@@ -182,43 +188,71 @@ def animals_pipeline() -> None:
 
     @branch_task
     def after_evaluate(result: dict[str, Any], params: dict[str, Any]) -> str:
-        way = decisions.after_evaluate(result["outputs"]["retrain"], result["outputs"]["reasons"], params["retrain"])
+        found, tag = result["outputs"], params["dataset_tag"] or ""
+        way = decisions.after_evaluate(found["retrain"], found["reasons"], params["retrain"], tag)
         print(way.why)
         return way.task
 
+    snapshot = launch(
+        contract.Snapshot(**step_fields("snapshot"), registry=REGISTRY),
+        task_id="snapshot",
+        trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS,
+        **ALONE,
+    )
     train = launch(
         contract.Train(
             **step_fields("train"),
-            epochs=param("epochs"),
-            image_size=param("image_size"),
-            weights=param("weights"),
+            registry=REGISTRY,
+            champion=CHAMPION,
+            **{name: param(name) for name in TRAINING} | {"dataset_tag": DATASET},
         ),
         task_id="train",
-        trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS,
+        links=[links.ModelCard()],
     )
     judge = launch(
-        contract.Judge(**step_fields("judge"), candidate=CANDIDATE, champion=CHAMPION, min_gain=param("min_gain")),
+        contract.Judge(
+            **step_fields("judge"),
+            candidate=CANDIDATE,
+            champion=CHAMPION,
+            **{name: param(name) for name in JUDGING},
+        ),
         task_id="judge",
     )
 
     @branch_task
-    def after_judge(result: dict[str, Any]) -> str:
-        way = decisions.after_judge(result["outputs"]["promote"], result["counts"]["reason"])
+    def after_judge(result: dict[str, Any], params: dict[str, Any]) -> str:
+        way = decisions.after_judge(result["outputs"]["promote"], result["counts"]["reason"], params["approval"])
         print(way.why)
         return way.task
+
+    approve = approval.ask(task_id="approve", approved="promote", rejected="keep_champion")
 
     @python_task(trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
     def keep_champion() -> str:
         return "the champion stays"
 
     promote = launch(
-        contract.Promote(**step_fields("promote"), candidate=CANDIDATE, champion=CHAMPION), task_id="promote"
+        contract.Promote(**step_fields("promote"), candidate=CANDIDATE, champion=CHAMPION),
+        task_id="promote",
+        trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS,  # nobody is asked, or somebody has approved
     )
 
-    @short_circuit_task
-    def deploy_wanted(params: dict[str, Any]) -> bool:
-        return bool(params["deploy"])
+    @branch_task
+    def after_promote(result: dict[str, Any], params: dict[str, Any]) -> list[str]:
+        ways = decisions.after_promote(result["outputs"]["promoted"], result["message"], params["deploy"])
+        print(ways.why)
+        return ways.tasks
 
+    snapshot_model = launch(
+        contract.Snapshot(
+            **step_fields("snapshot-model"),
+            registry=REGISTRY,
+            model=CANDIDATE,
+            verdict="{{ ti.xcom_pull(task_ids='promote')['outputs']['verdict'] }}",
+        ),
+        task_id="snapshot_model",
+        **ALONE,
+    )
     deploy = launch(contract.Deploy(**step_fields("deploy"), model=CANDIDATE, **where_to_deploy()), task_id="deploy")
 
     sort = fan_out(contract.Sort, plan_sort(plan.output), task_id="sort", max_active_tis_per_dagrun=16)
@@ -227,15 +261,16 @@ def animals_pipeline() -> None:
     shares = plan_predict(totals, version)
     predict = fan_out(contract.Predict, shares, task_id="predict", max_active_tis_per_dagrun=64)
 
-    after_sort(totals, version) >> [nothing, shares, train, keep]
+    after_sort(totals, version) >> [nothing, shares, snapshot, keep]
     predict >> evaluate
-    after_evaluate(evaluate.output) >> [train, keep]
-    train >> judge
-    after_judge(judge.output) >> [promote, keep]
-    promote >> deploy_wanted() >> deploy
+    after_evaluate(evaluate.output) >> [snapshot, keep]
+    snapshot >> train >> judge
+    after_judge(judge.output) >> [approve, promote, keep]
+    approve >> [promote, keep]
+    after_promote(promote.output) >> [snapshot_model, deploy, keep]
     if settings().in_pods:
         # After every task that starts pods itself: a task between two of them can fail while the first still runs.
-        with_pods = [plan, sort, predict, evaluate, train, judge, promote, deploy]
+        with_pods = [plan, sort, predict, evaluate, snapshot, train, judge, promote, snapshot_model, deploy]
         [nothing, keep, *with_pods] >> reap(task_id="reap")
 
 

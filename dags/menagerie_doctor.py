@@ -20,7 +20,7 @@ Trigger it after an installation, after an upgrade, and when a run fails for no 
 `.menagerie-doctor/` that are written and deleted again.
 
 - **coordinator**: settings, versions, the way to the buckets and to the cluster, as Airflow sees them.
-- **steps**: buckets, champion, versions, memory, as the steps see them: in a pod of their image and service account.
+- **steps**: buckets, data registry, champion, versions, memory, as the steps see them, in a pod of their image and account.
 - **deploy** (with pods): the cluster, the Role and the website, as the deploy step sees them, in a pod of the website's image.
 
 A pod that starts proves that its image can be pulled; one that does not start says why in the error of its task.
@@ -56,7 +56,13 @@ def menagerie_doctor() -> None:
     everywhere = {"run": RUN, "models": MODELS}
     buckets = {"source": ALL, "to_predict": TO_PREDICT, "predicted": PREDICTED}
     in_pods, url, namespace = settings().in_pods, settings().site_url, settings().namespace
-    steps = contract.Doctor(**everywhere, **buckets, result=result("steps", RUN), url="" if in_pods else url)
+    steps = contract.Doctor(
+        **everywhere,
+        **buckets,
+        result=result("steps", RUN),
+        registry=settings().registry,
+        url="" if in_pods else url,
+    )
     looks = {"steps": launch(steps, task_id="steps")}
     if in_pods:  # a doctor that is told a namespace runs as deploy does
         deploy = contract.Doctor(**everywhere, result=result("deploy", RUN), namespace=namespace, url=url)

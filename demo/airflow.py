@@ -16,6 +16,7 @@ from demo.processes import Processes, any_port
 
 PYTHON = ROOT / ".menagerie" / "venv" / "airflow" / "bin" / "python"
 DAG = "animals_pipeline"
+POOL = "menagerie_registry"  # one snapshot at a time
 PARTS = ("api-server", "scheduler", "dag-processor")  # no triggerer: nothing is deferred locally
 
 
@@ -50,7 +51,7 @@ class Airflow:
             processes.start(f"airflow-{part}", [str(PYTHON), "-m", "airflow", part], environment, ROOT)
 
     def wait(self, processes: Processes, seconds: float = 180) -> None:
-        """Until the API answers and knows the DAG; then let the DAG run."""
+        """Until the API answers and knows the DAG; then make its pool and let it run."""
         deadline = time.monotonic() + seconds
         while not self._knows_dag():
             if name := processes.dead():
@@ -58,6 +59,8 @@ class Airflow:
             if time.monotonic() > deadline:
                 raise DemoError(f"Airflow did not come up in {seconds:.0f} s; its logs: {self._config.state / 'logs'}")
             time.sleep(0.5)
+        pool = {"name": POOL, "slots": 1, "description": "the data registry", "include_deferred": True}
+        self._ask("POST", "pools", json=pool)
         self._ask("PATCH", f"dags/{DAG}", json={"is_paused": False})
 
     def trigger(self, conf: dict[str, Any]) -> str:
@@ -104,7 +107,7 @@ class Airflow:
             **{
                 key: value
                 for key, value in os.environ.items()
-                if not key.startswith(("AIRFLOW", "MENAGERIE_", "PYTHON"))
+                if not key.startswith(("AIRFLOW", "MENAGERIE_", "PYTHON", "MLFLOW_", "WANDB_"))
             },
             "PATH": f"{PYTHON.parent}:{os.environ.get('PATH', '')}",
             "AIRFLOW_HOME": str(config.airflow_home),
@@ -122,6 +125,8 @@ class Airflow:
             "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(any_port()),
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
             "MENAGERIE_BUCKETS": f"file://{config.buckets}/",
+            "MENAGERIE_REGISTRY": config.registry,
+            "MENAGERIE_REGISTRY_POOL": POOL,
             "MENAGERIE_SITE": config.site,
             "MENAGERIE_SITE_URL": config.site_url,
             "MENAGERIE_RETRY_DELAY": "5",

@@ -33,6 +33,11 @@ class Config:
         return self.state / "buckets"
 
     @property
+    def registry(self) -> str:
+        """Git URL of the data registry."""
+        return f"file://{self.state}/registry.git"
+
+    @property
     def airflow_home(self) -> Path:
         return self.state / "airflow"
 

@@ -16,7 +16,7 @@ from demo.config import DemoError
 from demo.processes import Processes
 
 # In the order of the road; the branches between them are Airflow's business.
-STEPS = ("plan", "sort", "predict", "evaluate", "train", "judge", "promote", "deploy")
+STEPS = (*("plan", "sort", "predict", "evaluate", "snapshot", "train", "judge", "promote", "snapshot_model", "deploy"),)
 ENDED = {"success", "failed", "skipped", "upstream_failed", "removed"}
 MARKS = {
     "success": "[green]✓ done[/]",
@@ -69,7 +69,7 @@ def _tell(console: Console, tasks: list[dict[str, Any]], told: dict[str, str], e
         if state in ENDED | {"running", "up_for_retry"} and told.get(step) != state:
             told[step] = state
             took = f" ({seconds:.0f} s)" if state == "success" and seconds else ""
-            console.print(f"  {elapsed:4.0f} s  {step:<9} {MARKS[state]}{took}")
+            console.print(f"  {elapsed:4.0f} s  {step:<14} {MARKS[state]}{took}")
 
 
 def _state(step: str, tasks: list[dict[str, Any]]) -> tuple[str, float | None]:

@@ -35,6 +35,7 @@ def show(config: Config, airflow: Airflow, runs: list[tuple[str, float]], consol
         "Website": config.site_url,
         "Report": f"{config.site_url}/report/{contract.run_name(runs[-1][0])}",
         "Buckets": f"file://{config.buckets}",
+        "Registry": f"git clone {config.registry}  (then, with DVC: dvc pull)",
         "To end it": "make demo-stop",
     }
     for name, place in places.items():
@@ -55,6 +56,8 @@ def _column(config: Config, run_id: str, seconds: float) -> dict[str, str]:
         "champion, right on held-out": _percent(accuracy.get("champion")),
         "candidate, right on held-out": _percent(accuracy.get("candidate")),
         "held-out pictures": str(verdict.get("pictures", "–")),
+        "dataset": _tag(config, run_id, "snapshot"),
+        "model": _tag(config, run_id, "snapshot-model"),
         "verdict": ("promoted" if verdict["promote"] else "champion stays") if verdict else "–",
         "seconds": f"{seconds:.0f}",
     }
@@ -76,6 +79,11 @@ def _error(evaluated: dict[str, Any] | None) -> str:
     if not evaluated:
         return "no model yet"
     return _percent(None if evaluated["accuracy"] is None else 1 - evaluated["accuracy"])
+
+
+def _tag(config: Config, run_id: str, step: str) -> str:
+    """What the data registry calls what was trained on, or what was promoted."""
+    return _result(config, run_id, step).get("outputs", {}).get("tag") or "–"
 
 
 def _percent(value: float | None) -> str:

@@ -26,7 +26,7 @@ locals {
     "animals_all/menagerie-step"           = "roles/storage.objectViewer" # originals are never changed; see quarantine
     "animals_to_predict/menagerie-step"    = "roles/storage.objectUser"
     "animals_predicted/menagerie-step"     = "roles/storage.objectUser"
-    "animals_models/menagerie-step"        = "roles/storage.objectUser"
+    "animals_models/menagerie-step"        = "roles/storage.objectUser"   # also what DVC keeps, below dvc/
     "animals_models/menagerie-deploy"      = "roles/storage.objectViewer" # models and self-tests; see deploy_writes
     "animals_models/animals-website"       = "roles/storage.objectViewer"
     "animals_models/menagerie-composer"    = "roles/storage.objectViewer" # results and the champion pointer

@@ -43,6 +43,11 @@ locals {
     MENAGERIE_CLUSTER_ENDPOINT = var.cluster_endpoint
     MENAGERIE_NAMESPACE        = var.namespace
     MENAGERIE_BUCKETS          = "gs://${var.bucket_prefix}"
+    MENAGERIE_REGISTRY         = var.registry_url
+    MENAGERIE_REGISTRY_SECRET  = var.registry_secret
+    MENAGERIE_REGISTRY_POOL    = var.registry_pool
+    MENAGERIE_TRACKING_SECRET  = var.tracking_secret
+    MENAGERIE_WEIGHTS          = var.weights
     MENAGERIE_SCHEDULE         = var.schedule
     MENAGERIE_DEFERRABLE       = tostring(var.deferrable)
     MENAGERIE_SPOT             = join(",", var.spot_steps)

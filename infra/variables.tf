@@ -278,6 +278,46 @@ variable "deferrable" {
   default     = true
 }
 
+variable "registry_url" {
+  description = "Git URL of the data registry, whose tags name datasets and models (MENAGERIE_REGISTRY). Empty: nothing is versioned. Without credentials: they are registry_secret's."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = can(regex("^(|https://[^/@[:space:]]+/[^[:space:]]+|ssh://[^/:[:space:]]+(:[0-9]+)?/[^[:space:]]+|[A-Za-z0-9_.-]+@[A-Za-z0-9_.-]+:[^[:space:]]+)$", var.registry_url))
+    error_message = "A git URL such as https://example.com/acme/animals-data.git, without a name, password or token in it."
+  }
+}
+
+variable "registry_secret" {
+  description = "Kubernetes Secret with git's credentials for the data registry: keys username and password, or ssh-privatekey and known_hosts (MENAGERIE_REGISTRY_SECRET). Empty: none are needed."
+  type        = string
+  default     = ""
+}
+
+variable "registry_pool" {
+  description = "Airflow pool of the snapshots (MENAGERIE_REGISTRY_POOL). It has to exist, or they wait for ever (docs/composer.md makes it). Empty: Airflow's default pool."
+  type        = string
+  default     = ""
+}
+
+variable "tracking_secret" {
+  description = "Kubernetes Secret whose keys are variables of the training's pod: MLFLOW_TRACKING_URI, WANDB_API_KEY, … (MENAGERIE_TRACKING_SECRET). Empty: none."
+  type        = string
+  default     = ""
+}
+
+variable "weights" {
+  description = "What training starts from without a champion, unless a run says otherwise: auto, none, or the gs:// URI of a safetensors file, for closed networks (MENAGERIE_WEIGHTS)."
+  type        = string
+  default     = ""
+
+  validation {
+    condition     = can(regex("^(|auto|none|gs://[^[:space:]]+)$", var.weights))
+    error_message = "auto, none, or gs://<bucket>/<file>.safetensors."
+  }
+}
+
 variable "spot_steps" {
   description = "Steps that run on Spot nodes (MENAGERIE_SPOT): cheaper, and evicted now and then."
   type        = set(string)

@@ -16,6 +16,7 @@ from typing import Any, NoReturn
 import menagerie_contract as contract
 
 from model_service import results
+from model_service.addresses import scrubbed
 from model_service.errors import StepError
 
 log = logging.getLogger("menagerie")
@@ -52,7 +53,8 @@ def _run(step: contract.Batch) -> int:
         log.info("%s: done already, by an earlier attempt (%s)", step.name, earlier.get("message", ""))
         return 0
     started, clock = datetime.now(UTC), time.monotonic()
-    document: dict[str, Any] = {"step": step.name, "run": step.run, "contract": contract.VERSION, "argv": step.argv()}
+    argv = [scrubbed(word) for word in step.argv()]
+    document: dict[str, Any] = {"step": step.name, "run": step.run, "contract": contract.VERSION, "argv": argv}
     try:
         outcome = _function(step)(step)
         document |= {"status": "ok", "message": outcome.message, "counts": outcome.counts, "outputs": outcome.outputs}

@@ -6,20 +6,20 @@ import collections
 import contextlib
 import hashlib
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import menagerie_contract as contract
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from model_service import streams
 from model_service.ahead import Ahead
 from model_service.ledger import Batch, read_head
+from model_service.retractions import doubts
 from model_service.scratch import scratch
 from model_service.shards import BadShard, Sample, read_shard
-from model_service.storage import Store, name_in, open_store
+from model_service.storage import NotFound, Store, name_in, open_store
 
 # A row a picture. `shard` and `offset` (of the JPEG, in bytes) are null unless status is "packed"; width and height are
 # the packed picture's.
@@ -41,12 +41,11 @@ MANIFEST = pa.schema(
         ("height", pa.int32()),
         # packed, duplicate, quarantined, held (until its label is allowed) or left (for the next run: storage did not give it)
         ("status", pa.string()),
-        ("reason", pa.string()),  # of a quarantine: a key of images.REASONS; or RELABELLED, of one packed once more
+        ("reason", pa.string()),  # of a quarantine: a key of images.REASONS; or retractions.RELABELLED
         ("text", pa.string()),
         ("copy", pa.string()),  # name of the copy for people, in animals_to_predict
     ]
 )
-RELABELLED = "relabelled"
 _RESTORE = (
     "Every batch's manifest is read, also those of other runs: restore this one (gcloud storage ls --all-versions tells its "
     "generations) from the bucket's older generations or a backup."
@@ -91,38 +90,48 @@ def manifest(models: str, batch: str) -> pa.Table:
 
 
 def _manifest(store: Store, models: str, batch: Batch) -> pa.Table:
-    uri = contract.manifest(models, batch.name)
+    return _read(store, models, batch.name, batch.manifest)
+
+
+def _read(store: Store, models: str, name: str, sha256: str) -> pa.Table:
+    uri = contract.manifest(models, name)
     data = store.read(name_in(store, uri))
-    if hashlib.sha256(data).hexdigest() != batch.manifest:
+    if hashlib.sha256(data).hexdigest() != sha256:
         raise BadShard(f"{uri} is not the manifest that was committed: its sha256 differs", remedy=_RESTORE)
     return pq.read_table(io.BytesIO(data), use_threads=False)  # its threads may abort a process that ends soon
 
 
-def retracted(models: str, store: Store | None = None) -> dict[str, set[str]]:
-    """Batch → keys of the pictures it packed that neither train nor judge any more: a later batch met them under another
-    label (until the same label comes again after the other one was removed), or packed them under another one.
+def named(models: str, wanted: dict[str, str], store: Store | None = None) -> Iterator[tuple[str, pa.Table]]:
+    """The same of the `wanted` batches (name → sha256 of its manifest), the last first, whatever the ledger says. Raises
+    BadShard, also for one that is missing.
     """
     store = store or open_store(models)
+    for name in reversed(wanted):
+        try:
+            yield name, _read(store, models, name, wanted[name])
+        except NotFound as error:
+            raise BadShard(f"{contract.manifest(models, name)} is missing", remedy=_RESTORE) from error
+
+
+def retracted(models: str, store: Store | None = None) -> dict[str, set[str]]:
+    """Batch → keys of the pictures it packed that neither train nor judge any more (see retractions.doubts)."""
+    store = store or open_store(models)
     head = read_head(models, store)
-    found: dict[str, set[str]] = {}
-    doubted, confirmed, replaced = set[str](), set[str](), set[str]()
-    for batch in reversed(head.batches if any(batch.contested for batch in head.batches) else ()):
-        table = _manifest(store, models, batch).select(["key", "status", "reason"])
-        rows = table.filter(pc.is_valid(table["key"])).to_pylist()
-        packed = {row["key"] for row in rows if row["status"] == "packed"}
-        if here := packed & (doubted | replaced):
-            found[batch.name] = here
-        replaced |= {row["key"] for row in rows if row["reason"] == RELABELLED}
-        confirmed |= {row["key"] for row in rows if row["status"] == "duplicate"}
-        doubted |= {row["key"] for row in rows if row["reason"] == "conflicting-label"} - confirmed
-    return found
+    if not any(batch.contested for batch in head.batches):
+        return {}
+    wanted = {batch.name: batch.manifest for batch in head.batches}
+    return {name: keys for name, _, keys in doubts(named(models, wanted, store)) if keys}
 
 
 def sure(models: str, uris: dict[str, str], retracted: dict[str, set[str]]) -> Iterator[Sample]:
     """The pictures of shards (URI → sha256), as `samples` gives them, without those that are retracted."""
-    for uri, sample in _samples(models, uris):
-        if sample.key not in retracted.get(contract.batch_of(uri), ()):
-            yield sample
+    of_batch = contract.batch_of
+    return (sample for uri, sample in _samples(models, uris) if sample.key not in retracted.get(of_batch(uri), ()))
+
+
+def chosen(models: str, uris: dict[str, str], keys: Mapping[str, Collection[str]]) -> Iterator[Sample]:
+    """The same, but only those whose keys are named for their batch."""
+    return (sample for uri, sample in _samples(models, uris) if sample.key in keys.get(contract.batch_of(uri), ()))
 
 
 def shards(models: str, batch: str, split: str) -> dict[str, str]:
@@ -146,8 +155,7 @@ def samples(models: str, uris: dict[str, str]) -> Iterator[Sample]:
 
     Raises BadShard for one that is missing or of other bytes than the manifest's.
     """
-    for _, sample in _samples(models, uris):
-        yield sample
+    return (sample for _, sample in _samples(models, uris))
 
 
 def _samples(models: str, uris: dict[str, str]) -> Iterator[tuple[str, Sample]]:

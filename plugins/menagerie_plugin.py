@@ -14,5 +14,5 @@ class MenageriePlugin(AirflowPlugin):
     external_views: ClassVar[list[dict[str, Any]]] = [
         {"name": "Animals website", "href": settings().site_link, "destination": "nav", "url_route": "animals-website"}
     ]
-    operator_extra_links: ClassVar[list[Any]] = [links.Report()]
+    operator_extra_links: ClassVar[list[Any]] = [links.Report(), links.ModelCard()]
     listeners: ClassVar[list[Any]] = [preimport] if settings().in_pods else []

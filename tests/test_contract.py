@@ -31,6 +31,7 @@ ODD = [
     "Кот/🐈",
     "'\"",
 ]
+CHOSEN = {"action": "list"}  # required, and not any text
 BUCKETS = ("source", "to_predict", "models")  # which must be different ones
 
 
@@ -73,7 +74,8 @@ def test_a_step_comes_back_from_its_own_command_line(name: str, text: str) -> No
 def test_what_is_not_said_has_its_default(name: str) -> None:
     step = contract.STEPS[name]
     required = [f.name for f in dataclasses.fields(step) if f.default is dataclasses.MISSING]
-    short = contract.parse([name, *(f"--{field.replace('_', '-')}={field}" for field in required)])
+    values = {field: CHOSEN.get(field, field) for field in required}
+    short = contract.parse([name, *(f"--{field.replace('_', '-')}={value}" for field, value in values.items())])
     for field in dataclasses.fields(step):
         if field.name not in required:
             assert getattr(short, field.name) == field.default
@@ -89,7 +91,14 @@ def test_a_command_line_is_plain_to_read() -> None:
         "--result=gs://m/runs/r1/judge.json",
         "--candidate=v2",
         "--champion=",
-        "--min-gain=0.0",
+        "--tolerance=0.0",
+        "--min-pictures=100",
+        "--max-recall-loss=0.05",
+        "--min-support=20",
+        "--max-ece-loss=0.02",
+        "--max-latency-loss=0.2",
+        "--min-new-recall=0.5",
+        "--seed=0",
     ]
 
 
@@ -106,7 +115,8 @@ def test_each_missing_argument_is_named(name: str) -> None:
         if field.default is dataclasses.MISSING:
             option = f"--{field.name.replace('_', '-')}"
             argv = [word for word in example(contract.STEPS[name]).argv() if not word.startswith(f"{option}=")]
-            with pytest.raises(ContractError, match=rf"required: {option}\n.* {name} --help"):
+            called = field.name if field.metadata["positional"] else option
+            with pytest.raises(ContractError, match=rf"required: {called}\n.* {name} --help"):
                 contract.parse(argv)
 
 
@@ -177,7 +187,13 @@ def test_a_switch_is_neither_here_nor_there() -> None:
         contract.parse([*contract.Evaluate(**EVALUATE).argv(), "--csv=perhaps"])
 
 
-EVALUATE = {"run": "r1", "models": "gs://m", "result": "gs://m/e.json", "model": "v1", "predicted": "gs://p"}
+EVALUATE: dict[str, Any] = {
+    "run": "r1",
+    "models": "gs://m",
+    "result": "gs://m/e.json",
+    "model": "v1",
+    "predicted": "gs://p",
+}
 
 
 def test_help_lists_every_step(capsys: pytest.CaptureFixture[str]) -> None:
@@ -209,7 +225,7 @@ def test_help_lists_every_field_with_its_text_and_default(name: str, capsys: pyt
         ("evaluate", "listed and copied for a person (default: 50; from 0 to 1000)"),
         ("evaluate", "retraining is called for (default: 500; at least 1)"),
         ("evaluate", "retraining is called for (default: 0.95; from 0 to 1)"),
-        ("judge", "may lose (default: 0.0; from -1 to 1)"),
+        ("judge", "must be above its negative (default: 0.0; from 0 to 1)"),
         ("train", "(default: 42; from 0 to 4294967295)"),
         ("train", "name of the pipeline run; everything the step writes stands under it --models"),
     ],
@@ -224,6 +240,37 @@ def test_help_tells_what_a_number_may_be(name: str, shown: str, capsys: pytest.C
 def test_an_unknown_argument_leads_to_its_steps_help(name: str) -> None:
     with pytest.raises(ContractError, match=rf"unrecognized arguments: --bogus\n.* model_service {name} --help$"):
         contract.parse([*example(contract.STEPS[name]).argv(), "--bogus"])
+
+
+@pytest.mark.parametrize(
+    ("words", "action", "version"),
+    [
+        (["list"], "list", ""),
+        (["show", "v1"], "show", "v1"),
+        (["--why", "it was better", "promote", "v1", "--force"], "promote", "v1"),
+        (["show", "--version=--x"], "show", "--x"),
+        (["--action=show", "--version=v1"], "show", "v1"),
+    ],
+)
+def test_what_has_a_place_is_given_there_or_by_its_name(words: list[str], action: str, version: str) -> None:
+    step = contract.parse(["registry", "--models=gs://m", *words])
+    assert isinstance(step, contract.Registry)
+    assert (step.action, step.version) == (action, version)
+
+
+def test_what_is_given_by_its_place_and_by_its_name_is_refused() -> None:
+    with pytest.raises(ContractError, match=r"version is given twice, 'v1' and 'v2': give one\n.* registry --help"):
+        contract.parse(["registry", "show", "v1", "--version=v2", "--models=gs://m"])
+
+
+def test_another_action_is_refused_with_those_there_are() -> None:
+    with pytest.raises(ContractError, match=r"argument action: invalid choice: 'v1' \(choose from 'list', 'show', "):
+        contract.parse(["registry", "v1", "--models=gs://m"])
+
+
+def test_one_word_too_many_is_named() -> None:
+    with pytest.raises(ContractError, match=r"unrecognized arguments: v2\n.* registry --help"):
+        contract.parse(["registry", "show", "v1", "v2", "--models=gs://m"])
 
 
 def solid(text: str) -> str:

@@ -22,6 +22,9 @@ if ! docker exec --interactive "$site" python - <infra/build/probe.py; then
 fi
 docker run --rm "${locked[@]}" "$TRAIN:$BUILD" train --help >/dev/null
 docker run --rm "${locked[@]}" --entrypoint python "$TRAIN:$BUILD" -c 'import fastai.vision.all, openvino, torchvision'
+docker run --rm "${locked[@]}" --entrypoint git "$TRAIN:$BUILD" --version
+docker run --rm "${locked[@]}" --entrypoint ssh "$TRAIN:$BUILD" -V
+docker run --rm "${locked[@]}" --entrypoint dvc "$TRAIN:$BUILD" --version
 
 small() { # image, megabytes at most
   local bytes

@@ -9,7 +9,7 @@ from collections import Counter
 import menagerie_contract as contract
 from menagerie_contract import Doctor
 
-from model_service.doctor import buckets, champion, cluster, ledger, machine, website
+from model_service.doctor import buckets, champion, cluster, ledger, machine, versioned, website
 from model_service.doctor.checks import Check, Finding, Row, run, table
 from model_service.errors import StepError
 from model_service.results import Outcome
@@ -46,6 +46,14 @@ def checks_of(step: Doctor) -> list[Check]:
         *(_bucket(name, uri, sorts=bool(step.source)) for name, uri in uris.items()),
         Check("ledger", functools.partial(ledger.examine, step.models), limit=60),
         Check("champion", functools.partial(champion.examine, step.models), "Promote a model again.", limit=120),
+        _asked(
+            "registry", step.registry, Check("registry", functools.partial(versioned.registry, step.registry), limit=60)
+        ),
+        _asked(
+            "registry",
+            step.registry,
+            Check("registry data", functools.partial(versioned.data, step.registry, step.models), limit=120),
+        ),
         _asked("url", step.url, Check("website", functools.partial(website.examine, step.url, step.models))),
         _asked(
             "namespace",

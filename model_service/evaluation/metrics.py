@@ -49,7 +49,7 @@ def measure(predictions: Predictions, known: list[str]) -> dict[str, Any]:
         "accuracy": hits / pictures if pictures else None,
         "interval": interval(hits, pictures),
         **_of_probabilities(predictions.probabilities, _codes(predictions.labels, {c: i for i, c in enumerate(known)})),
-        **_of_confidence(predictions.probabilities, right),
+        **of_confidence(predictions.probabilities, right),
         "by_class": _by_class(classes, true, guessed),
         **confusion(classes, true, guessed),
         "new_classes": sorted(set(predictions.labels) - set(known)),
@@ -103,7 +103,7 @@ def _of_probabilities(probabilities: NDArray[np.float32], true: NDArray[np.int64
     return {"top5": among / len(true), "log_loss": _finite(loss / len(true)), "brier": _finite(brier / len(true))}
 
 
-def _of_confidence(probabilities: NDArray[np.float32], right: NDArray[np.bool_]) -> dict[str, Any]:
+def of_confidence(probabilities: NDArray[np.float32], right: NDArray[np.bool_]) -> dict[str, Any]:
     """Expected calibration error with its bins, and the accuracy on those that the model is surest of."""
     if not len(right):
         return {"ece": None, "reliability": [], "abstention": []}

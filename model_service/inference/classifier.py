@@ -7,6 +7,8 @@ import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
+import menagerie_contract as contract
+
 from model_service import images, registry
 from model_service.inference import gpu
 from model_service.inference.network import Engine, Floats, Hint, Network
@@ -22,7 +24,8 @@ class Classifier(Network):
         card = registry.card(models, version, "classes", "preprocessing")
         model: bytes | Engine
         if hint == "THROUGHPUT" and precision != "int8" and gpu.here():
-            model = gpu.engine(registry.load(models, version, gpu.WEIGHTS), precision)
+            name, side = card.get("architecture", contract.ARCHITECTURE), card["preprocessing"]["size"]
+            model = gpu.engine(registry.load(models, version, gpu.WEIGHTS), precision, name=name, side=side)
         else:
             model = registry.load(models, version, INT8 if precision == "int8" else ONNX)
         super().__init__(version, card, model, hint, precision)

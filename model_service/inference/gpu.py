@@ -7,6 +7,8 @@ import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import menagerie_contract as contract
+
 if TYPE_CHECKING:
     from model_service.inference.network import Engine
     from model_service.inference.precision import Precision
@@ -25,8 +27,13 @@ def here() -> bool:
     return torch.cuda.is_available()
 
 
-def engine(weights: bytes, precision: Precision, device: str = "cuda") -> Engine:
-    """What computes with a safetensors file; `auto` is bf16. Raises BadModel when it holds another network's weights."""
+def engine(
+    weights: bytes, precision: Precision, device: str = "cuda", *, name: str = contract.ARCHITECTURE, side: int = 224
+) -> Engine:
+    """What computes with a safetensors file of the backbone `name` for pictures of `side` pixels; `auto` is bf16.
+
+    Raises BadModel when it holds another network's weights.
+    """
     from model_service.inference import torch_network
 
-    return torch_network.TorchEngine(weights, "bf16" if precision == "auto" else precision, device)
+    return torch_network.TorchEngine(weights, "bf16" if precision == "auto" else precision, device, name, side)

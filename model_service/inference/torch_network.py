@@ -1,4 +1,4 @@
-"""resnet34 as fastai makes it, in plain torch, and as something that computes: many threads' pictures together."""
+"""A trained network in plain torch, as something that computes: many threads' pictures together."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import nn
-from torchvision.models import resnet34
 
+from model_service import backbone
+from model_service.errors import StepError
 from model_service.inference.network import Floats
 from model_service.inference.precision import Precision
 from model_service.registry import BadModel
@@ -21,33 +22,20 @@ from model_service.registry import BadModel
 MOST = 256  # pictures computed together
 
 
-class _Pool(nn.Module):
-    """fastai's AdaptiveConcatPool2d."""
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.cat([x.amax((2, 3)), x.mean((2, 3))], 1)
-
-
-def _network(classes: int) -> nn.Sequential:
-    """fastai's vision_learner without fastai, which takes seconds to import: the names of its weights are the same."""
-    body = nn.Sequential(*list(resnet34().children())[:-2])
-    first = [_Pool(), nn.Flatten(), nn.BatchNorm1d(1024), nn.Dropout(), nn.Linear(1024, 512, bias=False), nn.ReLU()]
-    head = nn.Sequential(*first, nn.BatchNorm1d(512), nn.Dropout(), nn.Linear(512, classes, bias=False))
-    return nn.Sequential(body, head)
-
-
 class TorchEngine:
     """An Engine. A GPU computes many pictures in the time of one, so whoever finds it free takes all that wait."""
 
-    def __init__(self, weights: bytes, precision: Precision, device: str) -> None:
+    def __init__(self, weights: bytes, precision: Precision, device: str, name: str, side: int) -> None:
         try:
             state = load(weights)
-            network = _network(len(state["1.8.weight"]))
+            made = backbone.build(name, side)
+            last = state[f"1.{8 if made.spatial else 6}.weight"]
+            network = made.network(len(last))
             network.load_state_dict(state)
-        except (SafetensorError, KeyError, RuntimeError) as error:
-            raise BadModel(f"these are no weights of a resnet34: {error}") from error
+        except (SafetensorError, KeyError, RuntimeError, StepError) as error:
+            raise BadModel(f"these are no weights of a {name}: {error}") from error
         self.precision: Precision = precision
-        self.outputs = [len(state["1.8.weight"]), 512]
+        self.outputs = [len(last), backbone.HIDDEN]
         self._device = torch.device(device)
         network = network.eval().to(self._device).to(memory_format=torch.channels_last)
         *head, self._last = network[1].children()

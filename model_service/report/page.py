@@ -34,24 +34,21 @@ def render(document: Mapping[str, Any], pictures: Mapping[str, bytes] = MappingP
     metrics = told["metrics"] = _METRICS | {k: v for k, v in told["metrics"].items() if v is not None}
     metrics.setdefault("accuracy", None)
     previous = told["previous"]
-    return (
-        environment()
-        .get_template("page.html")
-        .render(
-            **told,
-            confusion=confusion(metrics),
-            steady=verdict(told["drift"], metrics["new_classes"]) if told["drift"] else None,
-            classes=sorted(metrics["by_class"].items(), key=_by_f1),
-            reliability=charts.reliability(metrics["reliability"]) if _counted(metrics["reliability"]) else None,
-            abstention=charts.abstention(metrics["abstention"]) if metrics["abstention"] else None,
-            changes=changes(metrics, previous) if previous else [],
-            before=(previous or {}).get("by_class"),
-            is_chance=is_chance(metrics, previous) if previous else None,
-            wrong=tiles(told["errors"][:WRONG], pictures),
-            unsure=tiles(told["uncertain"][:UNSURE], pictures),
-            reasons=REASONS,
-            rows=ROWS,
-        )
+    template = environment().get_template("page.html")
+    return template.render(
+        **told,
+        confusion=confusion(metrics),
+        steady=verdict(told["drift"], metrics["new_classes"]) if told["drift"] else None,
+        classes=sorted(metrics["by_class"].items(), key=_by_f1),
+        reliability=charts.reliability(metrics["reliability"]) if _counted(metrics["reliability"]) else None,
+        abstention=charts.abstention(metrics["abstention"]) if metrics["abstention"] else None,
+        changes=changes(metrics, previous) if previous else [],
+        before=(previous or {}).get("by_class"),
+        is_chance=is_chance(metrics, previous) if previous else None,
+        wrong=tiles(told["errors"][:WRONG], pictures),
+        unsure=tiles(told["uncertain"][:UNSURE], pictures),
+        reasons=REASONS,
+        rows=ROWS,
     )
 
 

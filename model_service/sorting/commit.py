@@ -20,6 +20,7 @@ import menagerie_contract as contract
 from model_service import batches
 from model_service.errors import StepError
 from model_service.ledger import Batch, Entry, Parts, read_head, swap_head
+from model_service.retractions import RELABELLED
 from model_service.scratch import scratch
 from model_service.shards import Sample, ShardWriter
 from model_service.sorting.history import look_up
@@ -117,7 +118,7 @@ def _write(step: contract.Sort, index: int, rows: list[Row], items: list[Item], 
             list(pool.map(lambda path: _put(models, f"{place}/{path.name}", path), paths))
         _put(models, contract.manifest(step.models, name), data)
     classes = collections.Counter(row["label"] for row in rows if row["status"] == "packed")
-    contested = sum(row.get("reason") in ("conflicting-label", batches.RELABELLED) for row in rows)
+    contested = sum(row.get("reason") in ("conflicting-label", RELABELLED) for row in rows)
     return Batch(name, step.run, digest, classes.total(), contested, dict(sorted(classes.items())))
 
 

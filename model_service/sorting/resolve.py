@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from model_service.batches import RELABELLED
+from model_service.retractions import RELABELLED
 from model_service.sorting import near
 from model_service.sorting.history import History
 from model_service.sorting.item import Row

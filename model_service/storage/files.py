@@ -40,7 +40,8 @@ def blob(name: str, status: os.stat_result) -> Blob:
         raise FileNotFoundError(errno.ENOENT, "not a regular file")
     identity = struct.pack("<QqQ", status.st_ino, status.st_mtime_ns, status.st_size)
     digest = hashlib.blake2b(identity, digest_size=8).digest()
-    return Blob(name, status.st_size, int.from_bytes(digest, "little") >> 1 or 1)
+    generation = int.from_bytes(digest, "little") >> 1 or 1
+    return Blob(name, status.st_size, generation, created=status.st_mtime_ns / 1e9)
 
 
 def finish(name: str, file: int, replaced_ns: int = 0) -> Blob:

@@ -51,7 +51,7 @@ class GcsStore:
             "prefix": prefix or None,
             "start_offset": after or None,
             "end_offset": until or None,
-            "fields": "nextPageToken,items(name,size,generation,crc32c)",
+            "fields": "nextPageToken,items(name,size,generation,crc32c,timeCreated)",
             "page_size": PAGE,
         }
         with self._explain(""):
@@ -234,7 +234,8 @@ class GcsStore:
 
 
 def _blob(found: Any) -> Blob:
-    return Blob(found.name, int(found.size), int(found.generation), found.crc32c or "")
+    created = found.time_created.timestamp() if found.time_created else 0.0
+    return Blob(found.name, int(found.size), int(found.generation), found.crc32c or "", created)
 
 
 def _fingerprint(found: Any) -> tuple[Any, ...]:

@@ -7,7 +7,7 @@ object has a generation that changes when its content does, and every write name
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -41,12 +41,14 @@ class Blob:
     """An object as listed: its name in the bucket, size in bytes and generation.
 
     `crc32c` is its CRC-32C as Cloud Storage gives it (base64 of four bytes, the highest first); folders keep none: "".
+    `created` is when this generation was written, in seconds since 1970 by the storage's clock; 0: not known.
     """
 
     name: str
     size: int
     generation: int
     crc32c: str = ""
+    created: float = field(default=0.0, compare=False)
 
 
 class Store(Protocol):

@@ -23,8 +23,9 @@ from safetensors.torch import save_file
 
 from model_service.scratch import scratch
 from model_service.storage import Blob, Exists, NotFound, name_in, open_store
+from model_service.training import distributed
 
-FORMAT = 1  # changes whenever an older checkpoint can no longer be gone on from
+FORMAT = 2  # changes whenever an older checkpoint can no longer be gone on from
 _ABOUT = "menagerie"  # the header's one entry: several would stand in any order
 _NAME = re.compile(r"(\d{5,})-([0-9a-f]{64})\.safetensors")
 
@@ -70,6 +71,8 @@ class Checkpoints:
         While the last one is still being written there is none, and False is returned: storage is slower than training,
         and a copy more would only take memory. With `wait` both are written when this returns; False when that failed.
         """
+        if distributed.rank() > 0:
+            return True  # the first of several processes keeps them for all
         if self._writing is not None and not self._writing.done() and not wait:
             return False
         # Training goes on in the same memory: so a copy.
@@ -89,7 +92,8 @@ class Checkpoints:
     def clear(self) -> None:
         """Delete them all: the model is saved."""
         self.close()
-        self._delete(math.inf)
+        if distributed.rank() == 0:
+            self._delete(math.inf)
 
     def _list(self) -> list[tuple[int, str, Blob]]:
         found = (

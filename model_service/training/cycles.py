@@ -5,44 +5,89 @@ from __future__ import annotations
 import logging
 import time
 import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import menagerie_contract as contract
 
+from model_service.training import best, numbers, together
 from model_service.training.checkpoints import Checkpoint, Checkpoints
-from model_service.training.learner import Callback, Learner
+from model_service.training.fastai import Callback, Learner
+from model_service.training.numbers import Mixed, Numbers
 from model_service.training.resume import Keep
+from model_service.training.start import Start
+
+_FIGURES = ("train_loss", "valid_loss", "accuracy")
 
 log = logging.getLogger(__name__)
 
 
-def fit(
-    learn: Learner, step: contract.Train, weights: str, kept: Checkpoints, found: Checkpoint | None = None
-) -> list[dict[str, float]]:
-    """One cycle; with pretrained weights the new head first learns for an epoch alone. Returns a row an epoch.
+@dataclass(frozen=True)
+class Fitted:
+    """What a fit came to. `history` has a row an epoch; `best` is the one whose weights the learner's model has now.
 
-    Goes on from the checkpoint `found`. Asked to terminate (SIGTERM), it takes another one and raises SystemExit.
+    `stopped` says why it ended before its last epoch, `numbers` what it computed with.
     """
-    peak = step.learning_rate
-    cycles: list[tuple[int, float | slice]] = [(step.epochs, peak)]
-    if weights != "none":
-        # Pretrained layers move less, the earlier the less (Howard & Ruder 2018, arXiv:1801.06146).
-        cycles = [(1, peak), (step.epochs, slice(peak / 30, peak / 3))]
-    keep = Keep(kept, step.seed, weights, found)
-    with learn.no_bar(), learn.no_logging(), warnings.catch_warnings(), keep.heeding_sigterm():
+
+    history: list[dict[str, float]]
+    best: dict[str, float]
+    stopped: str
+    numbers: Numbers
+
+
+def fit(
+    learn: Learner,
+    step: contract.Train,
+    start: Start,
+    kept: Checkpoints,
+    found: Checkpoint | None = None,
+    cbs: Sequence[Callback] = (),
+) -> Fitted:
+    """One cycle; where a new head stands on a body that knows something, the head first learns alone.
+
+    Goes on from the checkpoint `found`. Asked to terminate (SIGTERM), it takes another one and raises SystemExit. Callbacks
+    that have something to remember (resume.Recalls) find it again.
+    """
+    cycles = _cycles(step, start)
+    used = numbers.chosen(step, learn.dls.device)
+    mixed = None if used == "f32" else Mixed(used, learn.dls.device)
+    recalls = [callback for callback in (*learn.cbs, *cbs) if hasattr(callback, "put_back")]
+    keep = Keep(kept, step, start, len(cycles), found, mixed, recalls)
+    each = [_Tell(), keep, *cbs, *together.callbacks(), *([] if mixed is None else [mixed])]
+    with (
+        learn.no_bar(),
+        learn.no_logging(),
+        warnings.catch_warnings(),
+        keep.heeding_sigterm(),
+        numbers.repeatable(step),
+    ):
         warnings.simplefilter("ignore", UserWarning)  # fastai 2.8 on the newest torch: nothing a user can act on
         if found is not None:
-            where = keep.place if keep.place.cycle < len(cycles) else "its end"
-            log.info("an earlier attempt left a checkpoint: going on from %s", where)
+            log.info("an earlier attempt left a checkpoint: going on from %s", "its end" if keep.done else keep.place)
             keep.put_back_weights(learn)
-        while keep.place.cycle < len(cycles):
+        while not keep.done:
             epochs, rate = cycles[keep.place.cycle]
             if keep.place.cycle < len(cycles) - 1:
                 learn.freeze()
             else:
                 learn.unfreeze()
-            learn.fit_one_cycle(epochs, rate, cbs=[_Tell(), keep], start_epoch=keep.place.epoch)
-    names = ("train_loss", "valid_loss", "accuracy")
-    return [{"epoch": n, **dict(zip(names, row, strict=True))} for n, row in enumerate(keep.place.rows, 1)]
+            learn.fit_one_cycle(epochs, rate, cbs=each, start_epoch=keep.place.epoch)
+    keep.best.put_into(learn.model)
+    history = [{"epoch": n, **dict(zip(_FIGURES, row, strict=True))} for n, row in enumerate(keep.place.rows, 1)]
+    chosen = best.of(keep.place.rows)
+    if chosen is not None and chosen < len(history) - 1:
+        log.info("epoch %d of %d is the best on the validation part, and the model", chosen + 1, len(history))
+    return Fitted(history, history[-1 if chosen is None else chosen], keep.place.stopped, used)
+
+
+def _cycles(step: contract.Train, start: Start) -> list[tuple[int, float | slice]]:
+    """Epochs and peak rate of each."""
+    peak = step.learning_rate
+    if not start.learned:
+        return [(step.epochs, peak)]
+    # Layers that know something move less, the earlier the less (Howard & Ruder 2018, arXiv:1801.06146).
+    head: list[tuple[int, float | slice]] = [(step.freeze_epochs, peak)] if start.freezes and step.freeze_epochs else []
+    return [*head, (step.epochs, slice(peak / 30, peak / 3))]
 
 
 class _Tell(Callback):  # type: ignore[misc]  # fastai has no types

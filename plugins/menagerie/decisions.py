@@ -15,6 +15,13 @@ class Way(NamedTuple):
     why: str
 
 
+class Ways(NamedTuple):
+    """The tasks to go on with, side by side, and why."""
+
+    tasks: list[str]
+    why: str
+
+
 def champion_before(pointer: dict[str, Any] | None, run: str) -> str | None:
     """The version in use when the run began; asked again after the run has promoted its own, the one before that.
 
@@ -54,33 +61,56 @@ def _added(one: Any, other: Any) -> Any:
     return sorted({*one, *other}) if isinstance(one, list) else one + other
 
 
-def after_sort(counts: dict[str, Any], champion: str | None, retrain: Retrain) -> Way:
-    """`counts`: of a run's sorts: usable pictures of this run (`packed`) and all batches so far (`batches`)."""
+def after_sort(counts: dict[str, Any], champion: str | None, retrain: Retrain, tag: str = "") -> Way:
+    """`counts`: of a run's sorts: usable pictures of this run (`packed`) and all batches so far (`batches`).
+
+    `tag`: of the dataset that somebody asks to train on. Training begins with a snapshot, of whatever has none yet.
+    """
     new, batches = counts.get("packed", 0), counts["batches"]
-    if champion is None and batches:
+    if champion is None and (batches or tag):
         if retrain == "never":
             return Way("keep_champion", "there is no champion, and retrain=never forbids to train the first one")
-        return Way("train", "there is no champion yet: the first model is trained")
+        return Way("snapshot", "there is no champion yet: the first model is trained" + _on(tag))
     if new:
         return Way("plan_predict", f"{new} new pictures for {champion}")
+    if tag:
+        if retrain == "never":
+            return Way("keep_champion", f"nothing new, and retrain=never forbids to train on {tag}")
+        return Way("snapshot", f"nothing new, but a training on {tag} is asked for")
     if batches and retrain == "always":
-        return Way("train", "nothing new, but retrain=always")
+        return Way("snapshot", "nothing new, but retrain=always")
     return Way("nothing_new", "nothing new arrived")
 
 
-def after_evaluate(needed: bool, reasons: list[str], retrain: Retrain) -> Way:
+def after_evaluate(needed: bool, reasons: list[str], retrain: Retrain, tag: str = "") -> Way:
     """`needed` and `reasons`: what evaluate found."""
     if retrain == "always":
-        return Way("train", "retrain=always")
+        return Way("snapshot", "retrain=always" + _on(tag))
     if retrain == "never":
         return Way("keep_champion", "retrain=never")
+    if tag:
+        return Way("snapshot", f"a training on {tag} is asked for")
     if needed:
-        return Way("train", "; ".join(reasons))
+        return Way("snapshot", "; ".join(reasons))
     return Way("keep_champion", "no threshold was crossed")
 
 
-def after_judge(promote: bool, reason: str) -> Way:
-    return Way("promote" if promote else "keep_champion", reason)
+def _on(tag: str) -> str:
+    return f", on {tag}" if tag else ""
+
+
+def after_judge(promote: bool, reason: str, approval: bool = False) -> Way:
+    """`approval`: whether a person has the last word on a candidate that won."""
+    if not promote:
+        return Way("keep_champion", reason)
+    return Way("approve", f"{reason}; a person is asked") if approval else Way("promote", reason)
+
+
+def after_promote(promoted: bool, message: str, deploy: bool) -> Ways:
+    """`promoted`: whether the candidate is the champion now; another run may have promoted a better one meanwhile."""
+    if not promoted:
+        return Ways(["keep_champion"], message)
+    return Ways(["snapshot_model", *(["deploy"] if deploy else [])], message if deploy else f"{message}; deploy is off")
 
 
 def shard_groups(shards: list[str], most: int = 256) -> list[list[str]]:

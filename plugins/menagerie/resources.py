@@ -51,9 +51,12 @@ TABLE: Table = {
     "sort": Resources(cpu="2", memory="4Gi", storage="10Gi", deadline=6 * HOUR),
     "predict": Resources(cpu="2", memory="4Gi", storage="5Gi", deadline=2 * HOUR),
     "evaluate": Resources(cpu="1", memory="4Gi", storage="2Gi", deadline=2 * HOUR),
+    # Of storage: a batch's shards, once as DVC has fetched them and once on their way to its remote.
+    "snapshot": Resources(cpu="1", memory="4Gi", storage="10Gi", deadline=2 * HOUR),
     "train": Resources(cpu="4", memory="16Gi", storage="10Gi", deadline=12 * HOUR),
     "judge": Resources(cpu="2", memory="4Gi", storage="5Gi", deadline=2 * HOUR),
-    "promote": Resources(cpu="500m", memory="1Gi", storage="1Gi", deadline=HOUR),
+    # As judge: when another model became the champion meanwhile, it judges anew.
+    "promote": Resources(cpu="2", memory="4Gi", storage="5Gi", deadline=2 * HOUR),
     "deploy": Resources(cpu="500m", memory="1Gi", storage="1Gi", deadline=3 * HOUR, service_account="menagerie-deploy"),
     "doctor": Resources(cpu="500m", memory="1Gi", storage="1Gi", deadline=HOUR // 2),
 }

@@ -9,35 +9,20 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import menagerie_contract as contract
 
-from menagerie import resources
+from menagerie import resources, values
+from menagerie.values import Cluster, SettingsError
 
 LAUNCHERS = ("local", "gke", "kubernetes")
 ENDPOINTS = ("dns", "private", "public")
 EXPOSE = ("gateway", "ingress")
-_SCHEDULE = "30 14 * * *"
-_PRESETS = ("@once", "@continuous", "@hourly", "@daily", "@weekly", "@monthly", "@quarterly", "@yearly")  # Airflow's
 _HOME = Path(__file__).resolve().parents[2]
 _DIGEST = re.compile(r"[^\s@]+@sha256:[0-9a-f]{64}")
-_CLUSTER = re.compile(r"projects/([^/\s]+)/locations/([^/\s]+)/clusters/([^/\s]+)")
-_PREFIX = re.compile(r"(?!.*\.\.)[a-z0-9][a-z0-9._-]{0,44}")  # a bucket's name has 63 characters, ours up to 18 of them
 _HOST = re.compile(r"([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z]{2,}")
 _NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-
-
-class SettingsError(Exception):
-    """A MENAGERIE_* variable has a value that cannot work."""
-
-
-class Cluster(NamedTuple):
-    """A GKE cluster, as Google names it."""
-
-    project: str
-    location: str
-    name: str
+_SECRET = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 
 
 @dataclass(frozen=True)
@@ -52,6 +37,11 @@ class Settings:
     site_url: str  # MENAGERIE_SITE_URL: where the website answers the steps
     site_host: str  # MENAGERIE_SITE_HOST: the website's public host name; empty: inside the cluster only
     site_expose: str  # MENAGERIE_SITE_EXPOSE: how the public host is routed
+    registry: str  # MENAGERIE_REGISTRY: git URL of the data registry; here empty: nothing is versioned (`none`)
+    registry_secret: str  # MENAGERIE_REGISTRY_SECRET: Kubernetes Secret with git's credentials, for pods that need them
+    registry_pool: str  # MENAGERIE_REGISTRY_POOL: Airflow pool of the snapshots; it must exist
+    tracking_secret: str  # MENAGERIE_TRACKING_SECRET: Kubernetes Secret whose keys are variables of the training's pod
+    weights: str  # MENAGERIE_WEIGHTS: the Param weights unless a run says otherwise
     schedule: str | None  # MENAGERIE_SCHEDULE: cron expression of the pipeline, or `none`: only when triggered
     retry_delay: float  # MENAGERIE_RETRY_DELAY: seconds before the first retry of a step; doubles with each
     cluster: Cluster | None  # MENAGERIE_CLUSTER: of launcher gke
@@ -92,112 +82,75 @@ def read(variables: Mapping[str, str]) -> Settings:
         return variables.get(f"MENAGERIE_{key}") or default
 
     def one_of(key: str, choices: tuple[str, ...]) -> str:
-        return _matching(key, value(key, choices[0]), "|".join(choices), f"one of: {', '.join(choices)}")
+        return values.matching(key, value(key, choices[0]), "|".join(choices), f"one of: {', '.join(choices)}")
+
+    def secret(key: str) -> str:
+        return values.matching(key, value(key, ""), rf"({_SECRET.pattern})?", "the name of a Kubernetes Secret")
 
     launcher = one_of("LAUNCHER", LAUNCHERS)
     local = launcher == "local"
     home = Path(value("HOME", str(_HOME)))
     state = home / ".menagerie"
-    namespace = _matching("NAMESPACE", value("NAMESPACE", contract.NAMESPACE), _NAMESPACE, "a Kubernetes namespace")
+    namespace = values.matching(
+        "NAMESPACE", value("NAMESPACE", contract.NAMESPACE), _NAMESPACE, "a Kubernetes namespace"
+    )
     here = "http://127.0.0.1:5000" if local else f"http://{contract.WEBSITE}.{namespace}.svc.cluster.local"
     connection = "the id of an Airflow connection"
     digest = "an image by digest: <registry>/<name>@sha256:<64 hex digits>"
     return Settings(
         launcher=launcher,
-        buckets=_buckets(value("BUCKETS", f"file://{state}/buckets/" if local else "")),
+        buckets=values.buckets(value("BUCKETS", f"file://{state}/buckets/" if local else "")),
         home=home,
         model_python=Path(value("MODEL_PYTHON", str(state / "venv/model/bin/python"))),
-        site=_matching(
+        site=values.matching(
             "SITE",
             value("SITE", f"file://{state}/site/site.json"),
             r"(file:///|gs://).*",
             "the URI of a document: file:///<absolute path> or gs://<bucket>/<name>",
         ),
-        site_url=_matching(
+        site_url=values.matching(
             "SITE_URL", value("SITE_URL", here), r"https?://[^\s/]\S*", f"an address such as {here}"
         ).rstrip("/"),
-        site_host=_matching("SITE_HOST", value("SITE_HOST", ""), rf"({_HOST.pattern})?", "a host name"),
+        site_host=values.matching("SITE_HOST", value("SITE_HOST", ""), rf"({_HOST.pattern})?", "a host name"),
         site_expose=one_of("SITE_EXPOSE", EXPOSE),
-        schedule=_schedule(value("SCHEDULE", _SCHEDULE)),
-        retry_delay=_seconds("RETRY_DELAY", value("RETRY_DELAY", "60"), 0, 3600),
-        cluster=_cluster(value("CLUSTER", ""), needed=launcher == "gke"),
+        registry=values.registry(value("REGISTRY", f"file://{state}/registry.git" if local else "none")),
+        registry_secret=secret("REGISTRY_SECRET"),
+        registry_pool=values.matching(
+            "REGISTRY_POOL", value("REGISTRY_POOL", "default_pool"), r"[\w.-]{1,256}", "the name of an Airflow pool"
+        ),
+        tracking_secret=secret("TRACKING_SECRET"),
+        weights=values.matching(
+            "WEIGHTS",
+            value("WEIGHTS", "auto"),
+            values.WEIGHTS,
+            "auto, none, or the gs:// or file:/// URI of a safetensors file",
+        ),
+        schedule=values.schedule(value("SCHEDULE", values.SCHEDULE)),
+        retry_delay=values.seconds("RETRY_DELAY", value("RETRY_DELAY", "60"), 0, 3600),
+        cluster=values.cluster(value("CLUSTER", ""), needed=launcher == "gke"),
         cluster_endpoint=one_of("CLUSTER_ENDPOINT", ENDPOINTS),
-        gcp_conn=_matching("GCP_CONN", value("GCP_CONN", "google_cloud_default"), r"\S+", connection),
-        kube_conn=_matching("KUBE_CONN", value("KUBE_CONN", "kubernetes_default"), r"\S+", connection),
+        gcp_conn=values.matching("GCP_CONN", value("GCP_CONN", "google_cloud_default"), r"\S+", connection),
+        kube_conn=values.matching("KUBE_CONN", value("KUBE_CONN", "kubernetes_default"), r"\S+", connection),
         namespace=namespace,
-        image="" if local else _matching("IMAGE", value("IMAGE", ""), _DIGEST, digest),
-        serve_image="" if local else _matching("SERVE_IMAGE", value("SERVE_IMAGE", ""), _DIGEST, digest),
-        deferrable=_matching("DEFERRABLE", value("DEFERRABLE", "true"), "true|false", "true or false") == "true",
-        poll=_seconds("POLL", value("POLL", "30"), 1, 60),
+        image="" if local else values.matching("IMAGE", value("IMAGE", ""), _DIGEST, digest),
+        serve_image="" if local else values.matching("SERVE_IMAGE", value("SERVE_IMAGE", ""), _DIGEST, digest),
+        deferrable=values.matching("DEFERRABLE", value("DEFERRABLE", "true"), "true|false", "true or false") == "true",
+        poll=values.seconds("POLL", value("POLL", "30"), 1, 60),
         pods=_pods(value("PODS", "{}"), value("SPOT", "")),
     )
-
-
-def _buckets(text: str) -> str:
-    scheme, _, rest = text.partition("://")
-    if scheme == "gs" and not rest:
-        return text
-    prefix = rest if rest.endswith(("-", "_")) else f"{rest}-"
-    if scheme == "gs" and _PREFIX.fullmatch(prefix):
-        return f"gs://{prefix}"
-    if scheme == "file" and rest.startswith("/"):
-        return f"{text.rstrip('/')}/"
-    wanted = "gs:// or gs://<prefix>- in the cloud (as bucket names are: a-z, 0-9, -, _, ., at most 44 characters)"
-    raise _wrong("BUCKETS", text, f"{wanted}, file:///<absolute folder>/ on a laptop")
-
-
-def _schedule(text: str) -> str | None:
-    if text == "none":
-        return None
-    if text in (_SCHEDULE, *_PRESETS):  # the default needs no look, which costs an import
-        return text
-    from croniter import croniter  # type: ignore[import-untyped] # what Airflow itself reads it with
-
-    if len(text.split()) != 5 or not croniter.is_valid(text):
-        raise _wrong("SCHEDULE", text, f"a cron expression of five fields, such as '{_SCHEDULE}', or none")
-    return text
-
-
-def _seconds(key: str, text: str, least: float, most: float) -> float:
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not least <= seconds <= most:
-        raise _wrong(key, text, f"seconds, from {least:g} to {most:g}")
-    return seconds
-
-
-def _cluster(text: str, *, needed: bool) -> Cluster | None:
-    if not text and not needed:
-        return None
-    found = _CLUSTER.fullmatch(text)
-    if not found:
-        raise _wrong("CLUSTER", text, "projects/<project>/locations/<location>/clusters/<name>")
-    return Cluster(*found.groups())
 
 
 def _pods(text: str, spot: str) -> resources.Table:
     try:
         changes = json.loads(text)
     except ValueError:
-        raise _wrong("PODS", text, 'JSON, such as {"train": {"memory": "32Gi"}}') from None
+        raise values.wrong("PODS", text, 'JSON, such as {"train": {"memory": "32Gi"}}') from None
     table = dict(resources.TABLE)
     for step in filter(None, (word.strip() for word in spot.split(","))):
         if step not in resources.MAY_BE_SPOT:
-            raise _wrong("SPOT", spot, f"steps that may run on Spot nodes: {','.join(resources.MAY_BE_SPOT)}")
+            raise values.wrong("SPOT", spot, f"steps that may run on Spot nodes: {','.join(resources.MAY_BE_SPOT)}")
         table = resources.override(table, {step: {"spot": True}}, "MENAGERIE_SPOT")
     try:
         return resources.override(table, changes, "MENAGERIE_PODS")
     except resources.ResourcesError as error:
         raise SettingsError(str(error)) from None
-
-
-def _matching(key: str, value: str, pattern: str | re.Pattern[str], wanted: str) -> str:
-    if not re.fullmatch(pattern, value):
-        raise _wrong(key, value, wanted)
-    return value
-
-
-def _wrong(key: str, value: str, wanted: str) -> SettingsError:
-    return SettingsError(f"MENAGERIE_{key} is {value!r}; set it to {wanted}")

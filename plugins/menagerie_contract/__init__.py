@@ -36,6 +36,7 @@ from menagerie_contract.layout import (
     run_name,
     shard,
     verdict,
+    verdict_anew,
 )
 from menagerie_contract.models import Judge, Promote, Registry, Reproduce, Snapshot, Train
 from menagerie_contract.pictures import LABEL_PATTERN, Arriving, Evaluate, Plan, Predict, Sort
@@ -96,4 +97,5 @@ __all__ = [
     "run_name",
     "shard",
     "verdict",
+    "verdict_anew",
 ]

@@ -28,6 +28,8 @@ def parse(argv: list[str]) -> Step:
     values: dict[str, Any] = vars(top.parse_args(argv))
     step = steps[values.pop("step")]
     for f in dataclasses.fields(step):
+        if f.metadata["positional"]:
+            values[f.name] = _placed(f, values.pop(_place(f)), values[f.name], f"{top.prog} --help")
         value, least, most = values[f.name], f.metadata["least"], f.metadata["most"]
         if isinstance(value, (int, float)) and not least <= value <= most:
             raise ContractError(f"--{f.name.replace('_', '-')} is {value}; it must be from {least:.10g} to {most:.10g}")
@@ -42,6 +44,21 @@ def parse(argv: list[str]) -> Step:
         plan_parts(values["plan"])
     arguments: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
     return step(**arguments)
+
+
+def _place(f: dataclasses.Field[Any]) -> str:
+    """Where argparse keeps what was given by its place, apart from what was given by its name."""
+    return f"{f.name} by place"
+
+
+def _placed(f: dataclasses.Field[Any], by_place: Any, by_name: Any, help_: str) -> Any:
+    """The value of an argument that has a place and a name: it was given by one of them, or has a default."""
+    if by_place is not None and by_name is not None:
+        raise ContractError(f"{f.name} is given twice, {by_place!r} and {by_name!r}: give one\nsee: {help_}")
+    given = by_name if by_place is None else by_place
+    if given is None and f.default is dataclasses.MISSING:
+        raise ContractError(f"the following arguments are required: {f.name}\nsee: {help_}")
+    return f.default if given is None else given
 
 
 def _tell_apart(buckets: dict[str, str]) -> None:
@@ -77,7 +94,7 @@ class _Parser(argparse.ArgumentParser):
 def _add(sub: argparse.ArgumentParser, f: dataclasses.Field[Any], hint: Any) -> None:
     required = f.default is dataclasses.MISSING
     shown = "" if required or f.default is False else "true" if f.default is True else str(f.default)
-    facts = [fact for fact in (shown and f"default: {shown}", _bounds(f)) if fact]
+    facts = [fact for fact in (shown and f"default: {shown}", _bounds(f), _choices(f, hint)) if fact]
     doc = f.metadata["doc"] + (f" ({'; '.join(facts)})" if facts else "")
     options: dict[str, Any] = {"required": required, "help": doc.replace("%", "%%")}
     if not required:
@@ -91,10 +108,11 @@ def _add(sub: argparse.ArgumentParser, f: dataclasses.Field[Any], hint: Any) -> 
     else:
         reader = _version if f.name == "contract" else {int: _integer}.get(hint, hint)
         options |= {"type": reader, "metavar": hint.__name__.upper()}
-    if f.metadata["positional"]:
-        del options["required"]
-        sub.add_argument(f.name, nargs=None if required else "?", **options)
-        return
+    if f.metadata["positional"]:  # a place, and a name for values that begin with a dash
+        options |= {"required": False, "default": None, "metavar": f.name}
+        by_place = {key: value for key, value in options.items() if key != "required"}
+        sub.add_argument(_place(f), nargs="?", **by_place)
+        options["help"] = "the same by its name, for what begins with a dash"
     sub.add_argument(f"--{f.name.replace('_', '-')}", **options)
 
 
@@ -104,6 +122,11 @@ def _bounds(f: dataclasses.Field[Any]) -> str:
     if most != LARGEST:
         return f"from {least:.10g} to {most:.10g}"
     return f"at least {least:.10g}" if least > -LARGEST else ""
+
+
+def _choices(f: dataclasses.Field[Any], hint: Any) -> str:
+    """What an argument given by its place may be, for its help: there its name stands where others have their choices."""
+    return ", ".join(typing.get_args(hint)) if f.metadata["positional"] and typing.get_origin(hint) is Literal else ""
 
 
 def _integer(text: str) -> int:

@@ -111,6 +111,11 @@ def verdict(models: str, run: str) -> str:
     return f"{models}/runs/{run}/verdict.json"
 
 
+def verdict_anew(models: str, run: str, champion: str) -> str:
+    """The verdict over a champion that came after the run's judge; empty: none is left."""
+    return f"{models}/runs/{run}/verdict-over-{champion or 'none'}.json"
+
+
 def checkpoints(models: str, run: str) -> str:
     """Where the run's training stands, while it is under way."""
     return f"{models}/runs/{run}/checkpoints"

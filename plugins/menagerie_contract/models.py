@@ -96,11 +96,15 @@ class Registry(Step):
 
     name: ClassVar[str] = "registry"
     action: Literal["list", "show", "promote", "rollback", "gc"] = arg("what to do", positional=True)
-    version: str = arg("version to show or to promote", "", positional=True)
+    version: str = arg(
+        "version to show, to promote or to roll back to; rollback: empty is the one before", "", positional=True
+    )
     models: str = arg("URI of the bucket with models, e.g. gs://animals_models")
-    registry: str = arg("git URL of the data registry, whose tagged models gc keeps; empty: there is none", "")
+    registry: str = arg(
+        "git URL of the data registry, whose tagged models gc keeps; none: there is no such registry", ""
+    )
     why: str = arg("promote, rollback: the reason, kept in the pointer", "")
-    force: bool = arg("promote: without a verdict", False)
+    force: bool = arg("promote: without a verdict that says so", False)
     keep: int = arg("gc: how many of the newest versions stay, beside the champion and the tagged ones", 10, least=0)
     yes: bool = arg("gc: remove; without it, only say what would go", False)
 

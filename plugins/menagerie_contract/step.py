@@ -23,7 +23,7 @@ def arg(
     positional: bool = False,
 ) -> Any:
     """A step's argument with its help text; without a default it is required. Numbers are from `least` to `most`. One that is
-    `positional` is given by its place, not as --name=value.
+    `positional` may also be given by its place, without its name.
     """
     return field(default=default, metadata={"doc": doc, "least": least, "most": most, "positional": positional})
 
@@ -40,9 +40,6 @@ class Step:
         words = [self.name]
         for f in dataclasses.fields(self):
             value = getattr(self, f.name)
-            if f.metadata["positional"]:
-                words += [value] if value else []
-                continue
             flag = f"--{f.name.replace('_', '-')}"
             if isinstance(value, bool):
                 words += [flag] if value else [f"{flag}=false"] if f.default else []

@@ -64,6 +64,7 @@ class Doctor(Batch):
     predicted: str = arg("URI of the bucket with predictions and reports; empty: not checked", "")
     namespace: str = arg("namespace of the website on the cluster this runs in; empty: no cluster is checked", "")
     url: str = arg("where the website answers; empty: not asked", "")
+    registry: str = arg("git URL of the data registry; empty: not checked", "")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -69,11 +69,17 @@ def test_there_are_two_targets_on_one_base_that_is_pinned_by_digest(stages: dict
     assert {stage.base for stage in stages.values()} - set(stages) == {"${BASE}"}
 
 
-def test_nothing_is_fetched_but_packages_by_hash(stages: dict[str, Stage]) -> None:
+def test_nothing_is_fetched_but_packages_by_hash_and_what_the_registry_needs_of_debian(
+    stages: dict[str, Stage],
+) -> None:
     commands = [value for stage in stages.values() for value in stage.all("RUN")]
 
     assert not [value for stage in stages.values() for value in stage.all("ADD")]
-    assert not [command for command in commands if re.search(r"curl|wget|https?://|apt-get", command)]
+    assert not [command for command in commands if re.search(r"curl|wget|https?://", command)]
+    (apt,) = [command for command in commands if "apt-get" in command]
+    assert [apt] == stages["train"].all("RUN"), "not in the website's image"
+    assert "apt-get install --yes --no-install-recommends git openssh-client &&" in apt
+    assert "rm -rf /var/lib/apt/lists/*" in apt
     for command in commands:
         if re.search(r"\bpip (install|sync)", command):
             assert "--require-hashes" in command, command

@@ -19,10 +19,10 @@ from airflow.models.dagbag import DagBag
 from airflow.providers.common.compat.sdk import TriggerRule
 from menagerie.launchers.local import LocalStepOperator
 
-from tests.plugins.airflow_home import BUCKETS, REPO, SITE, SITE_URL
+from tests.plugins.airflow_home import BUCKETS, REGISTRY, REPO, SITE, SITE_URL
 
 FORBIDDEN = {"torch", "torchvision", "fastai", "numpy", "pandas", "pyarrow", "openvino", "PIL", "model_service"}
-STEPS = ("plan", "sort", "predict", "evaluate", "train", "judge", "promote", "deploy")
+STEPS = ("plan", "sort", "predict", "evaluate", "snapshot", "train", "judge", "promote", "deploy")
 
 
 @pytest.fixture(scope="module")
@@ -136,9 +136,11 @@ def test_airflow_loads_the_plugin_and_leaves_the_package_alone() -> None:
     assert "menagerie" in found["plugins"]
     assert found["links"] == [SITE_URL]
     assert found["executed"] == [
-        *("menagerie", "menagerie.links", "menagerie.preimport", "menagerie.resources", "menagerie.settings"),
+        *("menagerie", "menagerie.documents", "menagerie.links", "menagerie.preimport"),
+        *("menagerie.resources", "menagerie.settings", "menagerie.values"),
         *("menagerie_contract", "menagerie_contract.command_line", "menagerie_contract.layout"),
-        *("menagerie_contract.step", "menagerie_contract.steps", "menagerie_plugin"),
+        *("menagerie_contract.models", "menagerie_contract.pictures", "menagerie_contract.step"),
+        *("menagerie_contract.steps", "menagerie_contract.website", "menagerie_plugin"),
     ]
 
 
@@ -159,9 +161,9 @@ def test_every_task_is_retried_with_backoff_and_ends_in_time(pipeline: Any) -> N
         assert timedelta(0) < task.execution_timeout <= timedelta(hours=12), task.task_id
 
 
-def test_the_report_is_a_button_on_evaluate_alone(pipeline: Any) -> None:
+def test_report_and_card_are_buttons_on_the_tasks_that_make_them(pipeline: Any) -> None:
     linked = {task.task_id: [link.name for link in task.operator_extra_links] for task in pipeline.tasks}
-    assert {task: names for task, names in linked.items() if names} == {"evaluate": ["Report"]}
+    assert {task: names for task, names in linked.items() if names} == {"evaluate": ["Report"], "train": ["Model card"]}
 
 
 def test_its_page_shows_the_road_of_a_picture(pipeline: Any) -> None:
@@ -174,8 +176,6 @@ def test_its_page_shows_the_road_of_a_picture(pipeline: Any) -> None:
 
 def test_the_form_can_be_sent_as_it_stands(pipeline: Any) -> None:
     assert pipeline.params.validate() == {
-        "epochs": 10,
-        "image_size": 224,
         "label_rule": "filename",
         "label_pattern": contract.LABEL_PATTERN,
         "label_manifest": "",
@@ -183,20 +183,44 @@ def test_the_form_can_be_sent_as_it_stands(pipeline: Any) -> None:
         "new_classes": "accept",
         "retrain": "when-needed",
         "deploy": True,
-        "weights": "auto",
         "precision": "auto",
         "min_accuracy": 0.95,
         "max_new": 500,
         "on_drift": True,
         "review": 50,
         "csv": False,
-        "min_gain": 0.0,
         "max_bad": 0.2,
         "range_size": 50_000,
         "max_megapixels": 50,
         "max_megabytes": 50,
         "min_side": 32,
         "max_aspect": 20,
+        "epochs": 10,
+        "image_size": 224,
+        "dataset_tag": "",
+        "network": "resnet34",
+        "warm_start": True,
+        "weights": "auto",
+        "batch_size": 32,
+        "learning_rate": 3e-3,
+        "mixup": 0.0,
+        "label_smoothing": 0.1,
+        "balance": "none",
+        "new_weight": 1.0,
+        "max_pictures": 1_000_000,
+        "cache_gigabytes": 8.0,
+        "patience": 0,
+        "deterministic": False,
+        "seed": 42,
+        "tolerance": 0.0,
+        "min_pictures": 100,
+        "max_recall_loss": 0.05,
+        "min_support": 20,
+        "min_new_recall": 0.5,
+        "max_ece_loss": 0.02,
+        "max_latency_loss": 0.2,
+        "approval": False,
+        "approval_hours": 24,
     }
 
 
@@ -222,6 +246,17 @@ def test_every_field_of_the_form_has_a_type_a_title_and_a_description(pipeline: 
         ("retrain", "sometimes"),
         ("deploy", "yes"),
         ("weights", "mine"),
+        ("weights", "file://weights.safetensors"),
+        ("dataset_tag", "model_v1"),
+        ("dataset_tag", "22"),
+        ("network", "resnet34; rm"),
+        ("warm_start", "no"),
+        ("balance", "some"),
+        ("batch_size", 1),
+        ("tolerance", -0.1),
+        ("min_pictures", 0),
+        ("approval", "yes"),
+        ("approval_hours", 0),
         ("precision", "f16"),
         ("min_accuracy", 1.1),
         ("max_bad", -0.1),
@@ -245,18 +280,21 @@ def test_the_road_from_a_picture_to_the_website(pipeline: Any) -> None:
         "sort": {"sort_totals"},
         "sort_totals": {"after_sort", "plan_predict"},
         "champion": {"after_sort", "plan_predict"},
-        "after_sort": {"nothing_new", "plan_predict", "train", "keep_champion"},
+        "after_sort": {"nothing_new", "plan_predict", "snapshot", "keep_champion"},
         "nothing_new": set(),
         "plan_predict": {"predict"},
         "predict": {"evaluate"},
         "evaluate": {"after_evaluate"},
-        "after_evaluate": {"train", "keep_champion"},
+        "after_evaluate": {"snapshot", "keep_champion"},
+        "snapshot": {"train"},
         "train": {"judge"},
         "judge": {"after_judge"},
-        "after_judge": {"promote", "keep_champion"},
+        "after_judge": {"approve", "promote", "keep_champion"},
+        "approve": {"promote", "keep_champion"},
         "keep_champion": set(),
-        "promote": {"deploy_wanted"},
-        "deploy_wanted": {"deploy"},
+        "promote": {"after_promote"},
+        "after_promote": {"snapshot_model", "deploy", "keep_champion"},
+        "snapshot_model": set(),
         "deploy": set(),
     }
 
@@ -268,7 +306,7 @@ def test_sort_and_predict_are_mapped_over_their_plans_so_many_at_once(pipeline: 
 
 def test_only_where_roads_join_is_one_of_them_enough(pipeline: Any) -> None:
     joins = {task.task_id for task in pipeline.tasks if task.trigger_rule == TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS}
-    assert joins == {"train", "keep_champion"}
+    assert joins == {"snapshot", "promote", "keep_champion"}
     others = {task.task_id: task.trigger_rule for task in pipeline.tasks if task.task_id not in joins}
     assert others.pop("sort_totals") == TriggerRule.NONE_FAILED  # when nothing is new, there is no sort
     assert set(others.values()) == {TriggerRule.ALL_SUCCESS}
@@ -294,7 +332,12 @@ def rendered(pipeline: Any, task_id: str, champion: str | None = "v1", **params:
     """The step that a task of the run RUN_ID starts, read back by the contract."""
     task = pipeline.get_task(task_id)
     assert isinstance(task, LocalStepOperator)
-    said = {"champion": champion, "train": {"outputs": {"version": "v2"}}}
+    said = {
+        "champion": champion,
+        "snapshot": {"outputs": {"tag": "dataset_v7"}},
+        "train": {"outputs": {"version": "v2"}},
+        "promote": {"outputs": {"promoted": True, "verdict": "file:///verdict.json"}},
+    }
     context = {"run_id": RUN_ID, "params": pipeline.params.dump() | params, "ti": Finished(said)}
     return contract.parse(task.render_template(task.argv, context, pipeline.get_template_env()))
 
@@ -314,7 +357,13 @@ def test_every_step_gets_its_arguments(pipeline: Any) -> None:
     assert rendered(pipeline, "evaluate") == contract.Evaluate(
         **fields("evaluate"), model="v1", predicted=f"file://{BUCKETS}/animals_predicted", to_predict=TO_PREDICT
     )
-    assert rendered(pipeline, "train") == contract.Train(**fields("train"))
+    assert rendered(pipeline, "snapshot") == contract.Snapshot(**fields("snapshot"), registry=REGISTRY)
+    assert rendered(pipeline, "train") == contract.Train(
+        **fields("train"), registry=REGISTRY, dataset_tag="dataset_v7", champion="v1"
+    )
+    assert rendered(pipeline, "snapshot_model") == contract.Snapshot(
+        **fields("snapshot-model"), registry=REGISTRY, model="v2", verdict="file:///verdict.json"
+    )
     assert rendered(pipeline, "judge") == contract.Judge(**fields("judge"), candidate="v2", champion="v1")
     assert rendered(pipeline, "promote") == contract.Promote(**fields("promote"), candidate="v2", champion="v1")
     assert rendered(pipeline, "deploy") == contract.Deploy(
@@ -333,8 +382,42 @@ def test_what_a_person_asks_of_the_evaluation_reaches_it(pipeline: Any) -> None:
     assert {name: getattr(step, name) for name in asked} == asked
 
 
+def test_what_a_person_asks_of_training_reaches_it(pipeline: Any) -> None:
+    asked = {"epochs": 3, "network": "efficientnet_b0", "warm_start": False, "weights": "gs://w/x.safetensors"}
+    asked |= {"mixup": 0.4, "balance": "oversample", "patience": 2, "deterministic": True, "seed": 7, "new_weight": 2.0}
+    step = rendered(pipeline, "train", **asked)
+    assert isinstance(step, contract.Train)
+    assert {name: getattr(step, name) for name in asked} == asked
+
+
+def test_an_old_dataset_is_trained_on_if_a_person_asks_for_it(pipeline: Any) -> None:
+    step = rendered(pipeline, "train", dataset_tag="dataset_v3")
+    assert isinstance(step, contract.Train)
+    assert step.dataset_tag == "dataset_v3"
+    emptied = rendered(pipeline, "train", dataset_tag=None)  # as the form leaves a text that is cleared
+    assert isinstance(emptied, contract.Train)
+    assert emptied.dataset_tag == "dataset_v7"
+
+
+def test_what_a_person_asks_of_the_judge_reaches_it(pipeline: Any) -> None:
+    asked = {"tolerance": 0.02, "min_pictures": 50, "max_recall_loss": 0.1, "min_support": 9, "min_new_recall": 0.3}
+    asked |= {"max_ece_loss": 0.5, "max_latency_loss": 2.0}
+    step = rendered(pipeline, "judge", **asked)
+    assert isinstance(step, contract.Judge)
+    assert {name: getattr(step, name) for name in asked} == asked
+
+
+def test_snapshots_are_made_one_at_a_time_in_the_pool_that_is_set(pipeline: Any) -> None:
+    for name in ("snapshot", "snapshot_model"):
+        task = pipeline.get_task(name)
+        assert (task.pool, task.max_active_tis_per_dag) == ("default_pool", 1)
+
+
 def test_without_a_champion_its_name_is_empty(pipeline: Any) -> None:
     assert rendered(pipeline, "judge", None) == contract.Judge(**fields("judge"), candidate="v2")
+    step = rendered(pipeline, "train", None)
+    assert isinstance(step, contract.Train)
+    assert step.champion == ""
     assert rendered(pipeline, "promote", None) == contract.Promote(**fields("promote"), candidate="v2")
 
 

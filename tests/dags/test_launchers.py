@@ -49,7 +49,9 @@ print(json.dumps({{
     "kubernetes": "kubernetes" in sys.modules,
 }}))
 """
-STEPS = ["deploy", "evaluate", "judge", "plan", "predict", "promote", "sort", "train"]
+STEPS = [
+    *("deploy", "evaluate", "judge", "plan", "predict", "promote", "snapshot", "snapshot_model", "sort", "train"),
+]
 MAPPED = {"sort", "predict"}
 
 
@@ -94,7 +96,7 @@ def test_only_pods_have_what_is_of_pods(found: Any) -> None:
     for launcher in ("kubernetes", "gke"):
         assert set(found[launcher]["params"]) == set(found["local"]["params"]) | extra
         last = {task for task, after in found[launcher]["downstream"].items() if after == ["reap"]}
-        assert last == {"nothing_new", "keep_champion", "deploy"}
+        assert last == {"nothing_new", "keep_champion", "snapshot_model", "deploy"}
         reaped = {task for task, after in found[launcher]["downstream"].items() if "reap" in after}
         assert reaped == last | set(STEPS)  # no pod is deleted while its task, or one beside it, goes on
         assert found[launcher]["teardowns"] == {"reap": False}

@@ -16,7 +16,7 @@ from airflow.models.dagbag import DagBag
 from airflow.providers.common.compat.sdk import TriggerRule
 
 from tests.e2e.pipeline import airflow
-from tests.plugins.airflow_home import BUCKETS, REPO, SITE_URL
+from tests.plugins.airflow_home import BUCKETS, REGISTRY, REPO, SITE_URL
 
 # Airflow's API server runs in this process: what its libraries will drop one day is none of our warnings.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
@@ -57,7 +57,7 @@ def test_with_local_steps_there_is_one_look_at_what_they_see(doctor: Any) -> Non
     }
     step = looks(doctor.get_task("steps").argv)
     assert (step.source, step.to_predict, step.predicted, step.models) == tuple(f"file://{BUCKETS}/{n}" for n in NAMES)
-    assert (step.url, step.namespace) == (SITE_URL, "")
+    assert (step.url, step.namespace, step.registry) == (SITE_URL, "", REGISTRY)
 
 
 def test_the_table_is_made_whatever_failed_and_nothing_is_tried_twice(doctor: Any) -> None:

@@ -74,7 +74,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
                 ObjectStoragePath(f"{settings().bucket('animals_all')}/{path.name}").write_bytes(path.read_bytes())
         dag = DagBag(REPO / "dags", include_examples=False).dags["animals_pipeline"]
         try:
-            yield run(dag, epochs=1, image_size=32, weights="none", retrain="always", min_gain=-1.0)
+            yield run(dag, epochs=1, image_size=32, weights="none", retrain="always", tolerance=1.0, min_pictures=1)
         finally:
             settings.cache_clear()
 

@@ -100,7 +100,7 @@ def test_terraform_is_asked_for_outputs_that_there_are(calls: Calls) -> None:
 @pytest.mark.skipif(shutil.which("kubectl") is None, reason="kubectl is not on PATH")
 def test_kubectl_knows_every_command_and_flag(calls: Calls) -> None:
     for words in of(calls, "kubectl"):
-        command = words[:2] if words[0] == "auth" else words[:1]
+        command = words[: {"auth": 2, "create": 3}.get(words[0], 1)]  # create secret generic
         known = help_of("kubectl", *command, "--help") + help_of("kubectl", "options")
         own, _, _ = _split(words[len(command) :])
         for flag in (word.split("=")[0] for word in own if word.startswith("-") and word != "-"):
@@ -203,17 +203,23 @@ def test_airflow_understands_what_gcloud_hands_to_it(calls: Calls, tmp_path: Pat
     assert done.returncode == 0, done.stderr[-2000:]
 
 
+MAKES_A_PARAM = ("Param", "argument", "_asked", "starting_weights")
+
+
 def params(dag: str) -> set[str]:
-    """The Params of a DAG: the keys of a dictionary whose values are made by Param, in its file or in the one of Params."""
-    text = (ROOT / "dags" / f"{dag}.py").read_text()
-    if "from menagerie.params import" in text:
-        text = (ROOT / "plugins/menagerie/params.py").read_text()
+    """The Params of a DAG: the keys of dictionaries whose values are made as a Param, in its file or in those of Params."""
+    texts = [(ROOT / "dags" / f"{dag}.py").read_text()]
+    if "from menagerie.params import" in texts[0]:
+        texts = [path.read_text() for path in (ROOT / "plugins/menagerie/params").glob("*.py")]
     return {
         str(key.value)
+        for text in texts
         for node in ast.walk(ast.parse(text))
         if isinstance(node, ast.Dict)
         for key, value in zip(node.keys, node.values, strict=True)
-        if isinstance(key, ast.Constant) and isinstance(value, ast.Call) and getattr(value.func, "id", "") == "Param"
+        if isinstance(key, ast.Constant)
+        and isinstance(value, ast.Call)
+        and getattr(value.func, "id", "") in MAKES_A_PARAM
     }
 
 

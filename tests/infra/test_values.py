@@ -69,6 +69,18 @@ def test_resources_of_pods_and_spot_steps_reach_composer_as_settings_reads_them(
     settings.read(variables | {"MENAGERIE_IMAGE": DIGEST, "MENAGERIE_SERVE_IMAGE": DIGEST})
 
 
+def test_the_data_registry_reaches_composer_as_settings_reads_it(values: Evaluate) -> None:
+    url, weights = "https://example.com/acme/data.git", "gs://acme-weights/resnet34.safetensors"
+    named = ("registry_secret=menagerie-registry", "registry_pool=menagerie_registry", "tracking_secret=tracking")
+
+    variables = values("dev", f"registry_url={url}", f"weights={weights}", *named)["composer_variables"]
+
+    read = settings.read(variables | {"MENAGERIE_IMAGE": DIGEST, "MENAGERIE_SERVE_IMAGE": DIGEST})
+    assert (read.registry, read.weights) == (url, weights)
+    assert (read.registry_secret, read.registry_pool) == ("menagerie-registry", "menagerie_registry")
+    assert read.tracking_secret == "tracking"
+
+
 def test_a_variable_without_a_value_is_not_set(values: Evaluate) -> None:
     assert "" not in values("dev")["composer_variables"].values()
     assert "MENAGERIE_SITE_HOST" not in values("dev")["composer_variables"]
@@ -122,6 +134,8 @@ def test_composers_sizes_are_ones_that_composer_allows(size: str, values: Evalua
         ("schedule=30 14", "five fields"),
         ('spot_steps=["deploy"]', "Only predict and train"),
         ("site_host=https://animals.example.com", "A host name such as"),
+        ("registry_url=https://ann:t0ken@example.com/data.git", "without a name, password or token in it"),
+        ("weights=imagenet", "auto, none, or gs://"),
         ("build_repository=menagerie", "The repository's full name"),
         ("least_accuracy=90", "From 0 to 1"),
         ('pods="x"', "An object of objects"),

@@ -115,6 +115,13 @@ class Buckets:
             **arguments,
         )
 
+    def train_step(self, run: str = "r1", **arguments: Any) -> contract.Train:
+        """From scratch, on small pictures, once."""
+        small = {"image_size": 32, "batch_size": 8, "epochs": 1, "weights": "none"}
+        return contract.Train(
+            run=run, models=self.models, result=contract.result(self.models, run, "train"), **small | arguments
+        )
+
     def sorted(self, run: str = "r1", **arguments: Any) -> dict[str, Any]:
         """Sort what arrived, all in one range; its counts."""
         return sort(self.sort_step(run, **arguments)).counts

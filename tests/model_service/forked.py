@@ -2,8 +2,8 @@
 
 Run as a script it reads lines of JSON: a list of children, each {"argv": […], "point": n, "delay": seconds, "processes": n}.
 It starts them together, and answers with a line: how each ended, how many points it came to, and the seconds that all took.
-A point is just before or just after a bucket is changed: a file takes or loses its name, a request that writes is sent. A
-child is killed by SIGKILL at its `point` (the first is 1) or after its `delay`; 0 is never.
+A point is just before or just after a bucket is changed: a file takes or loses its name, a request that writes is sent; or a
+program is run. A child is killed by SIGKILL at its `point` (the first is 1) or after its `delay`; 0 is never.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import Any
 REPOSITORY = Path(__file__).parents[2]
 # those of the steps, and those that come with the first picture, the first table and the first object
 STEPS = ("model_service.plan", "model_service.sort", "model_service.storage.folder", "model_service.storage.gcs")
-IMPORTS = (*STEPS, "pandas", "pyarrow.dataset")
+IMPORTS = (*STEPS, "model_service.snapshot", "pandas", "pyarrow.dataset")
 PATIENCE = 120  # seconds after which a child that hangs is ended
 
 
@@ -123,6 +123,7 @@ def serve() -> None:
         os.fsync = lambda fd: None  # a killed process, unlike a failed disk, loses nothing that it wrote
         for name in ("link", "replace", "unlink"):
             setattr(os, name, points.around(getattr(os, name)))
+        subprocess.run = points.around(subprocess.run)
         writes = lambda adapter, request, **_: request.method != "GET"  # noqa: E731
         HTTPAdapter.send = points.around(HTTPAdapter.send, writes)  # type: ignore[method-assign]
         return main(argv)

@@ -94,7 +94,7 @@ def answering(answer: Callable[[str, str], tuple[int, Any]], clock: float = 0) -
 
 
 def test_it_prints_a_table_and_writes_nothing(buckets: Buckets) -> None:
-    ran = command(asked(buckets))
+    ran = command(asked(buckets, registry=f"file://{buckets.root}/registry.git"))
     assert (ran.returncode, ran.stderr) == (0, "")
     lines = {line[9:28].strip(): line.split()[0] for line in ran.stdout.splitlines()}
     assert lines == {
@@ -109,6 +109,8 @@ def test_it_prints_a_table_and_writes_nothing(buckets: Buckets) -> None:
         "bucket predicted": "ok",
         "ledger": "ok",
         "champion": "ok",
+        "registry": "ok",
+        "registry data": "ok",
         "website": "skipped",
         "cluster": "skipped",
     }
@@ -140,7 +142,7 @@ def test_a_check_that_fails_is_1_and_the_others_are_made(buckets: Buckets) -> No
     assert f"failed   bucket predicted   {buckets.predicted} is not a folder" in ran.stdout
     assert f"remedy: Create the folder {buckets.root}/animals_predicted" in ran.stdout
     assert "ok       bucket to_predict" in ran.stdout
-    assert "1 of 13 checks failed: bucket predicted: file://" in ran.stderr
+    assert "1 of 15 checks failed: bucket predicted: file://" in ran.stderr
     assert "Traceback" not in ran.stdout + ran.stderr
 
 
@@ -149,7 +151,7 @@ def test_a_result_has_every_row(buckets: Buckets) -> None:
     assert main(step.argv()) == 0
     result = read_json(step.result)
     assert result["status"] == "ok"
-    assert result["counts"] == {"ok": 10, "skipped": 3}
+    assert result["counts"] == {"ok": 10, "skipped": 5}
     assert [row["check"] for row in result["outputs"]["rows"]] == [check.name for check in checks_of(step)]
     assert set(result["outputs"]["rows"][0]) == {"check", "state", "found", "remedy"}
 

@@ -209,7 +209,7 @@ def with_reference(buckets: Buckets) -> None:
     card = registry.card(buckets.models, "plain")
     files = {name: registry.load(buckets.models, "plain", name) for name in card["files"]}
     network = Network("plain", card, files["model.onnx"])
-    data = dataset.load(buckets.models, SIZE, buckets.root)
+    data = dataset.load(buckets.train_step(image_size=SIZE), buckets.root)
     kept = reference.build(network, data, range(len(data.keys)), seed=1)
     card |= {"data": {"shards": dict.fromkeys(buckets.shards("r0"), "")}}
     registry.save(buckets.models, "v1", files | {reference.FILE: kept}, card)

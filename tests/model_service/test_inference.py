@@ -76,7 +76,7 @@ def test_training_predict_and_the_website_say_the_same_of_the_same_files(trained
         buckets.put(name, content)
     buckets.sorted(holdout=0.0)
     uris = {row["key"]: row["uri"] for row in buckets.manifest()}
-    data = dataset.load(buckets.models, 32, tmp_path, lambda pictures: [picture.key for picture in pictures])
+    data = dataset.load(buckets.train_step(image_size=32), tmp_path, lambda pictures: [picture.key for picture in pictures])
     step = contract.Train(
         run="r1", models=buckets.models, result="", image_size=32, batch_size=4, weights="none", validation=0.5
     )
@@ -329,9 +329,9 @@ def test_a_gpu_is_for_many_pictures_and_not_for_int8(
     asked: list[tuple[Precision, str]] = []
     make = gpu.engine
 
-    def engine(weights: bytes, precision: Precision, device: str = "cuda") -> Any:
+    def engine(weights: bytes, precision: Precision, device: str = "cuda", **network: Any) -> Any:
         asked.append((precision, device))
-        return make(weights, precision, "cpu")
+        return make(weights, precision, "cpu", **network)
 
     monkeypatch.setattr(gpu, "here", lambda: True)
     monkeypatch.setattr(gpu, "engine", engine)

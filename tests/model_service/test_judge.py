@@ -2,87 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
+import logging
 from pathlib import Path
 from typing import Any
 
 import menagerie_contract as contract
 import pytest
 
-from infra.build import tiny
 from model_service import registry
-from model_service.inference import INT8, ONNX, chosen
-from model_service.judge import Int8Score, Score, decide, decide_int8, judge
+from model_service.errors import StepError
+from model_service.inference import ONNX
+from model_service.judge import judge
+from model_service.judging.rules import Rules
+from model_service.judging.statistics import mcnemar, paired_bootstrap
 from model_service.registry import BadModel
 from model_service.results import Outcome
 from model_service.shards import BadShard
 from tests.model_service.buckets import CLASSES, Buckets, local, make_buckets, read_json, square
 
 
-@pytest.mark.parametrize(
-    ("pictures", "candidate", "champion", "has_champion", "min_gain", "promoted", "reason"),
-    [
-        (0, 0, 0, False, 0.0, True, "there is no champion"),
-        (100, 1, 0, False, 0.5, True, "there is no champion"),
-        (0, 0, 0, True, 0.0, False, "not enough evidence"),
-        (100, 80, 80, True, 0.0, False, "needed is more than the champion has"),
-        (100, 81, 80, True, 0.0, True, "81.0% right against the champion's 80.0% on 100 held-out pictures"),
-        (100, 79, 80, True, 0.0, False, "the champion stays: 79.0% right"),
-        (100, 0, 100, True, 0.0, False, "the champion stays"),
-        (100, 84, 80, True, 0.05, False, "needed is a gain of at least 5.0%"),
-        (100, 86, 80, True, 0.05, True, "the candidate wins"),
-        (100, 80, 80, True, -1.0, True, "the candidate wins"),
-        (100, 70, 80, True, -0.1, True, "the candidate wins"),
-        (100, 69, 80, True, -0.1, False, "needed is a gain of at least -10.0%"),
-    ],
-)
-def test_the_decision(
-    pictures: int, candidate: int, champion: int, has_champion: bool, min_gain: float, promoted: bool, reason: str
-) -> None:
-    score = Score(pictures, candidate, champion, 0, 0)
-    decided, why = decide(score, has_champion=has_champion, min_gain=min_gain)
-    assert decided is promoted
-    assert reason in why
-
-
-def test_exactly_the_gain_asked_for_is_enough() -> None:
-    assert decide(Score(64, 40, 32, 8, 0), has_champion=True, min_gain=0.125)[0]
-
-
-@pytest.mark.parametrize("gain", [1, 2, 3, 5, 6, 7])
-def test_a_gain_of_whole_percents_is_not_lost_to_rounding(gain: int) -> None:
-    assert decide(Score(100, 80 + gain, 80, gain, 0), has_champion=True, min_gain=gain / 100)[0]
-
-
-def test_how_often_each_was_right_alone_is_told() -> None:
-    _, reason = decide(Score(10, 7, 5, 3, 1), has_champion=True, min_gain=0.0)
-    assert "right alone: candidate 3, champion 1" in reason
-
-
-@pytest.mark.parametrize(
-    ("pictures", "f32", "int8", "agreed", "accepted", "reason"),
-    [
-        (0, 0, 0, 0, False, "not enough evidence: 0 held-out pictures, needed are 100"),
-        (99, 99, 99, 99, False, "not enough evidence: 99 held-out pictures, needed are 100"),
-        (100, 99, 99, 100, True, "it is as good: 99.0% right in int8 and 99.0% in f32 on 100 held-out pictures"),
-        (1000, 950, 947, 990, True, "of which both say the same in 99.0%"),
-        (1000, 950, 946, 995, False, "it loses too much: 94.6% right in int8 and 95.0% in f32"),
-        (1000, 950, 946, 995, False, "allowed is a loss of 0.3%"),
-        (1000, 950, 950, 989, False, "it is another model: 95.0% right"),
-        (1000, 950, 980, 970, False, "of which both say the same in 97.0%; needed is 99%"),
-        (1000, 950, 955, 995, True, "it is as good"),
-        (300, 290, 290, 297, True, "it is as good"),
-    ],
-)
-def test_whether_int8_may_be_used(pictures: int, f32: int, int8: int, agreed: int, accepted: bool, reason: str) -> None:
-    decided, why = decide_int8(Int8Score(pictures, f32, int8, agreed))
-    assert decided is accepted
-    assert reason in why
-
-
 @pytest.fixture
 def buckets(tmp_path: Path) -> Buckets:
     buckets = make_buckets(tmp_path)
-    buckets.put_squares(4)
+    buckets.put_squares(8)
     buckets.sorted(holdout=0.5)
     buckets.save_model("good")
     buckets.save_model("poor", bias=[9.0, 0.0, 0.0])  # everything is a cat
@@ -90,9 +33,9 @@ def buckets(tmp_path: Path) -> Buckets:
 
 
 def run(buckets: Buckets, candidate: str, champion: str = "", **arguments: Any) -> Outcome:
-    return judge(
-        contract.Judge(run="r1", models=buckets.models, result="", candidate=candidate, champion=champion, **arguments)
-    )
+    """Where one picture is evidence enough, unless it is said otherwise."""
+    given: dict[str, Any] = {"run": "r1", "min_pictures": 1} | arguments
+    return judge(contract.Judge(models=buckets.models, result="", candidate=candidate, champion=champion, **given))
 
 
 def held_out(buckets: Buckets, run: str = "r1") -> list[str]:
@@ -105,20 +48,54 @@ def test_a_better_candidate_wins_on_the_holdout_alone(buckets: Buckets) -> None:
     outcome = run(buckets, "good", "poor")
     held = held_out(buckets)
     cats = held.count("cat")
-    assert 0 < len(held) < 12
+    assert set(held) == set(CLASSES)
+    assert len(held) < 24
     assert outcome.outputs == {"verdict": contract.verdict(buckets.models, "r1"), "promote": True}
     verdict = read_json(contract.verdict(buckets.models, "r1"))
-    assert verdict == outcome.counts
-    assert verdict == {
+    assert outcome.counts == {name: verdict[name] for name in verdict if name not in ("by_class", "findings")}
+    by_chance = ("reasons", "difference", "ece", "milliseconds", "slower", "findings", "bytes")
+    assert {name: value for name, value in verdict.items() if name not in by_chance} == {
         "promote": True,
         "reason": outcome.message,
         "candidate": "good",
         "champion": "poor",
         "pictures": len(held),
+        "left_out": {"retracted": 0, "same": 0, "alike": 0},
+        "unknown_batches": [],
+        "compared": len(held),
         "accuracy": {"candidate": 1.0, "champion": cats / len(held)},
         "right_alone": {"candidate": len(held) - cats, "champion": 0},
+        "mcnemar_p": mcnemar(len(held) - cats, 0),
+        "overall": {"candidate": 1.0, "champion": cats / len(held)},
+        "new_classes": [],
+        "removed_classes": [],
+        "by_class": {
+            label: {
+                "support": held.count(label),
+                "candidate": 1.0,
+                "champion": float(label == "cat"),
+                "difference": float(label != "cat"),
+            }
+            for label in CLASSES
+        },
+        "rules": {**dataclasses.asdict(Rules()), "min_pictures": 1},
+        "seed": 0,
         "int8": None,
     }
+    low, high = paired_bootstrap(len(held) - cats, 0, len(held), seed=0)
+    assert (verdict["difference"]["low"], verdict["difference"]["high"]) == (low, high)
+    assert verdict["difference"]["value"] == pytest.approx(1 - cats / len(held))
+    assert verdict["ece"]["candidate"] < 0.1 < verdict["ece"]["champion"]
+    assert all(0 < value < 1000 for value in verdict["milliseconds"].values())
+    onnx = {name: registry.card(buckets.models, name)["files"][ONNX]["bytes"] for name in ("good", "poor")}
+    assert verdict["bytes"] == {"candidate": onnx["good"], "champion": onnx["poor"]}
+    assert [finding["rule"] for finding in verdict["findings"]] == [
+        "evidence",
+        "accuracy",
+        "recall",
+        "calibration",
+        "latency",
+    ]
 
 
 @pytest.mark.parametrize(("candidate", "champion"), [("poor", "good"), ("good", "good")])
@@ -133,11 +110,24 @@ def test_without_a_champion_the_candidate_wins_by_default_and_the_verdict_says_s
     verdict = read_json(contract.verdict(buckets.models, "r1"))
     assert verdict["promote"] is True
     assert verdict["reason"] == outcome.message == "there is no champion: the candidate wins by default"
-    assert (verdict["champion"], verdict["accuracy"]["champion"], verdict["right_alone"]) == (None, None, None)
+    for name in ("champion", "right_alone", "difference", "mcnemar_p", "slower"):
+        assert verdict[name] is None
+    held = held_out(buckets)
+    cats = held.count("cat") / len(held)
+    for name in ("accuracy", "overall"):
+        assert verdict[name] == {"candidate": cats, "champion": None}
+    assert verdict["ece"]["candidate"] > 0.1
+    assert verdict["milliseconds"]["candidate"] > 0
+    assert verdict["by_class"]["cat"] == {
+        "support": held.count("cat"),
+        "candidate": 1.0,
+        "champion": None,
+        "difference": None,
+    }
 
 
 def test_the_holdout_of_every_batch_counts(buckets: Buckets) -> None:
-    buckets.put_squares(3, first=10)
+    buckets.put_squares(3, first=20)
     buckets.sorted("r2", holdout=0.5)
     assert run(buckets, "good", "poor").counts["pictures"] == len(held_out(buckets)) + len(held_out(buckets, "r2"))
 
@@ -161,11 +151,66 @@ def test_a_picture_that_was_met_under_another_label_later_on_is_no_evidence(buck
     assert run(buckets, "good", "poor").counts["pictures"] == len(held_out(buckets)) - 1
 
 
-def test_a_class_only_the_candidate_knows_is_a_miss_of_the_champion(buckets: Buckets) -> None:
+def test_too_few_pictures_are_not_enough_evidence(buckets: Buckets) -> None:
+    outcome = run(buckets, "good", "poor", min_pictures=100)
+    assert outcome.outputs["promote"] is False
+    held = len(held_out(buckets))
+    assert outcome.message == (
+        f"not enough evidence: {held} held-out pictures of classes that both know, needed are 100, the champion stays"
+    )
+    assert outcome.counts["accuracy"]["candidate"] == 1.0, "the figures are told all the same"
+
+
+def test_a_class_only_the_candidate_knows_is_judged_by_its_own_recall(buckets: Buckets) -> None:
     buckets.save_model("old", ["cat", "dog"])
     held = held_out(buckets)
+    zebras = held.count("zebra")
+    outcome = run(buckets, "good", "old", min_support=1)
+    assert zebras > 0
+    assert outcome.outputs["promote"] is True
+    assert f"zebra is new: {zebras} of {zebras} held-out pictures recognised" in outcome.counts["reasons"]
+    assert outcome.counts["new_classes"] == ["zebra"]
+    assert outcome.counts["compared"] == len(held) - zebras
+    assert outcome.counts["accuracy"] == {"candidate": 1.0, "champion": 1.0}
+    assert outcome.counts["overall"] == {"candidate": 1.0, "champion": (len(held) - zebras) / len(held)}
+
+
+def test_a_new_class_that_is_not_recognised_keeps_the_champion(buckets: Buckets) -> None:
+    buckets.save_model("old", ["cat", "dog"])
+    buckets.save_model("blind", bias=[0.0, 0.0, -9.0])
+    outcome = run(buckets, "blind", "old", min_support=1, tolerance=1.0)
+    assert outcome.outputs["promote"] is False
+    zebras = held_out(buckets).count("zebra")
+    assert f"zebra is new: 0 of {zebras} held-out pictures recognised, needed are 50%" in outcome.message
+
+
+def test_a_class_that_the_candidate_lost_keeps_the_champion(buckets: Buckets) -> None:
+    buckets.save_model("old", ["cat", "dog"])
+    outcome = run(buckets, "old", "good", min_support=1, tolerance=1.0)
+    assert outcome.outputs["promote"] is False
+    assert outcome.counts["removed_classes"] == ["zebra"]
+    assert "zebra is removed" in outcome.message
+    assert run(buckets, "old", "good", run="r3", min_support=1, tolerance=1.0, max_recall_loss=1.0).outputs["promote"]
+
+
+def test_models_that_share_no_class_are_not_compared(buckets: Buckets) -> None:
+    buckets.save_model("old", ["horse", "yak"])
     outcome = run(buckets, "good", "old")
-    assert outcome.counts["accuracy"]["champion"] == (len(held) - held.count("zebra")) / len(held)
+    assert outcome.outputs["promote"] is False
+    assert outcome.counts["compared"] == 0
+    assert outcome.counts["accuracy"] == {"candidate": None, "champion": None}
+    assert outcome.counts["overall"] == {"candidate": 1.0, "champion": 0.0}
+
+
+def test_the_log_has_the_verdict_as_a_table(buckets: Buckets, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    run(buckets, "good", "poor")
+    lines = caplog.messages
+    held = held_out(buckets)
+    (row,) = (line for line in lines if line.startswith(f"right of {len(held)} compared"))
+    assert row.split()[-2:] == ["100.0%", f"{held.count('cat') / len(held):.1%}"]
+    (row,) = (line for line in lines if line.startswith("evidence"))
+    assert row.split() == ["evidence", str(len(held)), "≥", "1", "ok"]
 
 
 def test_with_nothing_held_out_the_champion_stays(tmp_path: Path) -> None:
@@ -188,6 +233,19 @@ def test_the_same_again_changes_nothing(buckets: Buckets) -> None:
     assert buckets.tree(buckets.models) == before
 
 
+def test_a_verdict_that_is_there_stands_and_nothing_is_scored_again(buckets: Buckets) -> None:
+    first = run(buckets, "good", "poor")
+    local(buckets.shards()[1]).unlink()
+    assert run(buckets, "good", "poor") == first
+
+
+def test_another_candidate_of_the_same_run_is_refused(buckets: Buckets) -> None:
+    run(buckets, "good", "poor")
+    with pytest.raises(StepError, match="run r1 has a verdict already, of good against poor") as error:
+        run(buckets, "poor", "good")
+    assert "under another --run" in error.value.remedy
+
+
 def test_a_damaged_holdout_is_named_and_no_verdict_is_given(buckets: Buckets) -> None:
     _, holdout = buckets.shards()
     local(holdout).write_bytes(local(holdout).read_bytes()[:-1])
@@ -199,104 +257,3 @@ def test_a_damaged_holdout_is_named_and_no_verdict_is_given(buckets: Buckets) ->
 def test_a_candidate_that_is_not_there_is_an_error(buckets: Buckets) -> None:
     with pytest.raises(BadModel, match="no model v9"):
         run(buckets, "v9", "good")
-
-
-# The int8 variant
-
-
-def save_with_int8(buckets: Buckets, version: str, int8_bias: list[float]) -> None:
-    """A good model, and a variant that differs as the bias says."""
-    buckets.save_model(f"{version}-plain")
-    card = registry.card(buckets.models, f"{version}-plain")
-    registry.save(buckets.models, version, {ONNX: tiny.model(3), INT8: tiny.model(3, int8_bias)}, card)
-
-
-@pytest.fixture
-def many(tmp_path: Path) -> Buckets:
-    """More than 100 pictures held out, as few as do."""
-    (tmp_path / "many").mkdir()
-    buckets = make_buckets(tmp_path / "many")
-    buckets.put_squares(42)
-    buckets.sorted(holdout=0.9)
-    buckets.save_model("poor", bias=[9.0, 0.0, 0.0])
-    assert len(held_out(buckets)) >= 100
-    return buckets
-
-
-def test_a_variant_that_says_the_same_is_accepted_for_predict_to_use(many: Buckets) -> None:
-    buckets = many
-    save_with_int8(buckets, "v1", [0.01, 0.0, 0.0])
-    outcome = run(buckets, "v1", "poor")
-    held = len(held_out(buckets))
-    judged = registry.int8(buckets.models, "v1")
-    assert judged == outcome.counts["int8"] == read_json(contract.verdict(buckets.models, "r1"))["int8"]
-    assert judged == {
-        "accepted": True,
-        "reason": f"it is as good: 100.0% right in int8 and 100.0% in f32 on {held} held-out pictures, of which both say "
-        "the same in 100.0%",
-        "accuracy": {"f32": 1.0, "int8": 1.0},
-        "agreement": 1.0,
-        "pictures": held,
-    }
-    assert chosen(buckets.models, "v1", "int8")[0] == "int8"
-    assert registry.int8(buckets.models, "poor") is None, "the champion was judged when it was a candidate"
-
-
-def test_a_variant_that_says_something_else_is_refused_and_the_candidate_may_win_all_the_same(many: Buckets) -> None:
-    buckets = many
-    save_with_int8(buckets, "v1", [9.0, 0.0, 0.0])  # everything is a cat
-    held = held_out(buckets)
-    outcome = run(buckets, "v1", "poor")
-    assert outcome.outputs["promote"] is True
-    judged = registry.int8(buckets.models, "v1")
-    assert judged is not None
-    assert (judged["accepted"], judged["agreement"]) == (False, held.count("cat") / len(held))
-    assert judged["accuracy"] == {"f32": 1.0, "int8": held.count("cat") / len(held)}
-    assert "it loses too much" in judged["reason"]
-    assert chosen(buckets.models, "v1", "int8")[0] != "int8"
-
-
-def test_the_first_word_on_a_variant_stands(many: Buckets) -> None:
-    buckets = many
-    save_with_int8(buckets, "v1", [0.0, 0.0, 0.0])
-    first = run(buckets, "v1").counts["int8"]
-    before = buckets.tree(buckets.models)
-    assert run(buckets, "v1").counts["int8"] == first
-    assert buckets.tree(buckets.models) == before
-    buckets.put_squares(3, first=100)
-    buckets.sorted("r2", holdout=0.5)
-    again = judge(contract.Judge(run="r2", models=buckets.models, result="", candidate="v1", champion=""))
-    assert again.counts["pictures"] > first["pictures"]
-    assert again.counts["int8"] == first
-
-
-@pytest.mark.parametrize("holdout", [0.0, 0.9])
-def test_on_too_few_pictures_nothing_is_said_for_good(tmp_path: Path, holdout: float) -> None:
-    (tmp_path / "new").mkdir()
-    buckets = make_buckets(tmp_path / "new")
-    buckets.put_squares(2)
-    buckets.sorted(holdout=holdout)
-    held = len(held_out(buckets))
-    assert bool(held) == bool(holdout)
-    save_with_int8(buckets, "v1", [0.0, 0.0, 0.0])
-    judged = run(buckets, "v1").counts["int8"]
-    assert (judged["accepted"], judged["reason"]) == (
-        False,
-        f"not enough evidence: {held} held-out pictures, needed are 100",
-    )
-    assert judged == read_json(contract.verdict(buckets.models, "r1"))["int8"], "the verdict says so"
-    assert judged["accuracy"] == ({"f32": 1.0, "int8": 1.0} if held else {"f32": None, "int8": None})
-    assert registry.int8(buckets.models, "v1") is None
-    buckets.put_squares(42, first=10)
-    buckets.sorted("r2", holdout=0.9)
-    later = judge(contract.Judge(run="r2", models=buckets.models, result="", candidate="v1", champion=""))
-    assert later.counts["int8"]["accepted"] is True
-    assert registry.int8(buckets.models, "v1") == later.counts["int8"]
-
-
-def test_a_damaged_variant_is_named(buckets: Buckets) -> None:
-    save_with_int8(buckets, "v1", [0.0, 0.0, 0.0])
-    path = local(f"{contract.model(buckets.models, 'v1')}/{INT8}")
-    path.write_bytes(path.read_bytes()[:-1] + b"?")
-    with pytest.raises(BadModel, match=r"model\.int8\.onnx is not the file its card describes"):
-        run(buckets, "v1")

@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 
 from model_service import registry
-from model_service.registry import BadModel
+from model_service.registry import BadModel, pointer
 from model_service.storage import Conflict, Exists
 from tests.model_service.buckets import local, read_json
 
 FILES = {"model.onnx": b"onnx", "model.safetensors": bytes(1000)}
+
+
+TOLD = {"card.md": b"made at noon", "tensorboard/events": b"at noon"}
 
 
 def _preprocessed(**changed: object) -> dict[str, object]:
@@ -40,6 +43,23 @@ def test_the_same_version_again_is_no_error_also_by_a_later_attempt(models: str)
     first = registry.save(models, "v1", FILES, {"created": "at noon", "commit": "abc"})
     assert registry.save(models, "v1", FILES, {"created": "at one", "commit": "def"}) == first
     assert registry.card(models, "v1") == first
+
+
+def test_of_files_that_tell_of_it_those_of_the_attempt_that_was_killed_stay(models: str) -> None:
+    first = registry.save(models, "v1", FILES, {}, TOLD)
+    local(f"{models}/resnet34/v1/model.json").unlink()
+    again = registry.save(models, "v1", FILES, {}, {name: data + b" and later" for name, data in TOLD.items()})
+    assert again == first
+    assert set(again["files"]) == {*FILES, *TOLD}
+    assert all(registry.load(models, "v1", name) == data for name, data in TOLD.items())
+
+
+def test_a_version_that_is_being_removed_is_not_saved_again(models: str) -> None:
+    registry.save(models, "v1", FILES, {})
+    local(f"{models}/resnet34/v1/removing.json").write_text("{}")
+    with pytest.raises(BadModel, match=r"model v1 is being removed: .*/removing\.json says so") as caught:
+        registry.save(models, "v1", FILES, {})
+    assert "gc --yes" in caught.value.remedy
 
 
 def test_an_attempt_that_was_killed_before_its_card_is_finished_by_the_next(models: str) -> None:
@@ -128,6 +148,34 @@ def test_the_champion_moves_only_from_where_it_was_seen(models: str) -> None:
     assert read_json(f"{models}/resnet34/champion.json") == {"version": "v2"}
 
 
+def test_the_champion_moves_to_a_version_that_is_there_or_not_at_all(models: str) -> None:
+    registry.save(models, "v1", FILES, {})
+    first = registry.following(None, registry.card(models, "v1"), run="r1", verdict="the first")
+    gone = first | {"version": "v9"}
+    with pytest.raises(BadModel, match="no model v9"):
+        registry.install(models, gone, 0)
+    assert registry.champion(models) == (None, 0)
+    registry.install(models, first, 0)
+    now, seen = registry.champion(models)
+    assert now == first
+    registry.save(models, "v2", FILES, {})
+    local(f"{models}/resnet34/v2/removing.json").write_text("{}")
+    second = registry.following(now, registry.card(models, "v2"), run="r2", verdict="better")
+    with pytest.raises(BadModel, match="model v2 is being removed"):
+        registry.install(models, second, seen)
+    assert registry.champion(models)[0] == first
+
+
+def test_the_pointer_remembers_the_champions_before_and_each_once(models: str) -> None:
+    now = registry.following(None, registry.save(models, "v1", FILES, {}), run="r", verdict="the first")
+    for version in ("v2", "v3", "v2"):
+        now = registry.following(now, registry.save(models, version, FILES, {}), run="r", verdict="better")
+    assert (now["version"], now["previous"], now["earlier"]) == ("v2", "v3", ["v3", "v1"])
+    taken = pointer.back(now, registry.card(models, "v1"), {"version": "v2", "run": "r", "why": "bad"})
+    assert (taken["version"], taken["previous"], taken["earlier"]) == ("v1", None, [])
+    assert registry.earlier({"version": "v2", "previous": "v1"}) == ["v1"], "of an earlier release"
+
+
 def champion(models: str, version: str | None, previous: str | None) -> None:
     """Move the pointer there, whatever it says now."""
     _, seen = registry.champion(models)
@@ -144,6 +192,7 @@ def test_a_withdrawn_champion_gives_way_to_the_one_before_it(models: str) -> Non
     assert pointer == {
         "version": "v1",
         "previous": None,
+        "earlier": [],
         "sha256": registry.hashes(registry.card(models, "v1")),
         "run": None,
         "verdict": "v2 was withdrawn",
@@ -207,7 +256,7 @@ def test_a_champion_moved_in_that_moment_stays(models: str, monkeypatch: pytest.
         move(where, {"version": "v9", "previous": "v1", "run": "r9"}, generation)
         move(where, pointer, generation)
 
-    monkeypatch.setattr(registry, "move_champion", another_run_is_quicker)
+    monkeypatch.setattr(pointer, "move_champion", another_run_is_quicker)
     assert not registry.withdraw(models, "v1", "r1", "it crashes")
     assert read_json(f"{models}/resnet34/champion.json")["version"] == "v9"
 

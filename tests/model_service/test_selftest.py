@@ -144,7 +144,7 @@ def test_the_side_is_that_of_the_packed_picture(buckets: Buckets) -> None:
         seen.extend(found)
         return [found[3].key, found[1].key]
 
-    data = dataset.load(buckets.models, 32, buckets.root, keep)
+    data = dataset.load(buckets.train_step(image_size=32), buckets.root, keep)
     assert Counter(picture.side for picture in seen) == {48: 12, 28: 1}
     assert [sample.key for sample in data.kept] == [seen[3].key, seen[1].key]
     assert all(images.decode(sample.jpeg, LIMITS).mode == "RGB" for sample in data.kept)

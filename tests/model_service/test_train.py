@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import hashlib
 import io
 import logging
 import platform
 import re
-import shutil
 import socket
 import warnings
 from importlib.metadata import version as installed
@@ -23,12 +23,11 @@ import safetensors.numpy
 from PIL import Image
 
 from model_service import batches
-from model_service.errors import StepError
 from model_service.inference import Classifier
 from model_service.inference.runtime import CORE
-from model_service.selftest import Picture
+from model_service.ledger import read_head
 from model_service.training import dataset
-from tests.model_service.buckets import CLASSES, COLOURS, Buckets, encoded, local, make_buckets, square
+from tests.model_service.buckets import CLASSES, Buckets, make_buckets, square
 from tests.model_service.conftest import Trained
 
 
@@ -90,17 +89,18 @@ def test_the_card_is_enough_to_rebuild_and_to_trust_the_model(trained: Trained) 
         "mean": [0.485, 0.456, 0.406],
         "std": [0.229, 0.224, 0.225],
     }
-    assert card["training"] == {
-        "run": "r1",
-        "epochs": 1,
-        "image_size": 32,
-        "batch_size": 8,
-        "learning_rate": 3e-3,
-        "validation": 0.1,
-        "seed": 42,
-    }
+    assert (
+        contract.Train(run="r1", models=trained.step.models, result=trained.step.result, **card["training"])
+        == trained.step
+    )
+    assert (card["run"], card["parent"], card["numbers"]) == ("r1", None, "f32")
+    assert card["start"] == {"kind": "none", "name": "", "sha256": "", "fresh": CLASSES}
+    (batch,) = read_head(trained.buckets.models).batches
     assert card["data"] == {
+        "tag": "",
+        "batches": [{"name": batch.name, "manifest": batch.manifest}],
         "pictures": len(train),
+        "available": len(train),
         "by_class": {label: train.count(label) for label in CLASSES},
         "shards": batches.shards(trained.buckets.models, trained.buckets.batch(), "train"),
         "left_out": [],
@@ -113,10 +113,11 @@ def test_the_card_is_enough_to_rebuild_and_to_trust_the_model(trained: Trained) 
 
 def test_every_file_has_its_hash_in_the_card(trained: Trained) -> None:
     files = trained.card["files"]
-    assert {path.name for path in trained.folder.iterdir()} == {*files, "model.json"}
+    there = {str(path.relative_to(trained.folder)) for path in trained.folder.rglob("*") if path.is_file()}
+    assert there == {*files, "model.json"}
     assert set(files) == {
         *("model.safetensors", "model.onnx", "model.int8.onnx", "selftest.tar", "reference.parquet"),
-        *("history.csv", "history.png"),
+        *("card.md", "card.html", "history.csv", "history.png", "tensorboard/events.out.tfevents.train"),
     }
     for name, entry in files.items():
         data = (trained.folder / name).read_bytes()
@@ -125,7 +126,7 @@ def test_every_file_has_its_hash_in_the_card(trained: Trained) -> None:
 
 
 def test_no_file_is_a_pickle(trained: Trained) -> None:
-    for path in trained.folder.iterdir():
+    for path in trained.folder.rglob("*.*"):
         assert not path.read_bytes().startswith((b"\x80", b"PK")), "a pickle, or torch's zip of one"
     weights = safetensors.numpy.load((trained.folder / "model.safetensors").read_bytes())
     assert weights["0.0.weight"].shape == (64, 3, 7, 7)
@@ -149,13 +150,17 @@ def test_the_history_has_a_row_an_epoch(trained: Trained) -> None:
 
 def test_the_weights_rebuilt_in_torch_and_the_onnx_file_agree(trained: Trained) -> None:
     """On the pixels of real pictures, through the whole path that predict takes."""
-    from model_service.images import decode, pack, unpack, view
-    from model_service.training import learner
+    import torch
 
-    torch = learner.torch
-    rebuilt = learner.vision_learner(
-        learner.DataLoaders.from_dsets([0] * 4, [0] * 4, bs=2, device=torch.device("cpu")),
-        learner.resnet34,
+    from model_service.images import Limits, decode, pack, unpack, view
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of its own imports
+        from fastai.vision.all import DataLoaders, resnet34, vision_learner
+
+    rebuilt = vision_learner(
+        DataLoaders.from_dsets([0] * 4, [0] * 4, bs=2, device=torch.device("cpu")),
+        resnet34,
         pretrained=False,
         normalize=False,
         n_out=len(trained.card["classes"]),
@@ -166,7 +171,7 @@ def test_the_weights_rebuilt_in_torch_and_the_onnx_file_agree(trained: Trained) 
     classifier = Classifier(trained.buckets.models, trained.version)
     mean, std = (np.array(trained.card["preprocessing"][name], np.float32) for name in ("mean", "std"))
     for label in CLASSES:
-        seen = view(unpack(pack(decode(square(label, 5), dataset.images.Limits())), 32), 32)
+        seen = view(unpack(pack(decode(square(label, 5), Limits())), 32), 32)
         pixels = torch.from_numpy(((seen / np.float32(255) - mean) / std).transpose(2, 0, 1)[None])
         with torch.no_grad():
             expected = torch.softmax(rebuilt(pixels.float()), 1).numpy()[0]
@@ -181,10 +186,10 @@ def test_the_numbers_of_the_classes_are_their_places_in_the_card(buckets: Bucket
 
     buckets.put_squares(6, labels=["zebra", "cat", "dog"])
     buckets.sorted(holdout=0.0)
-    data = dataset.load(buckets.models, 32, tmp_path)
+    data = dataset.load(buckets.train_step(image_size=32), tmp_path)
     assert data.classes == ["cat", "dog", "zebra"]
-    learn, weights = learner.build(data, step_for(buckets, weights="none", validation=0.2))
-    assert weights == "none"
+    learn, start = learner.build(data, step_for(buckets, weights="none", validation=0.2))
+    assert (start.kind, start.parent, str(start)) == ("none", None, "none")
     for part in (learn.dls.train_ds, learn.dls.valid_ds):
         for picture, number in part:
             assert picture.shape == (3, 32, 32)
@@ -201,16 +206,35 @@ def test_pictures_learned_from_are_augmented_and_those_watched_with_are_as_predi
 
     buckets.put_squares(6)
     buckets.sorted(holdout=0.0)
-    data = dataset.load(buckets.models, 32, tmp_path)
+    data = dataset.load(buckets.train_step(image_size=32), tmp_path)
     loaders = learner.build(data, step_for(buckets, weights="none", validation=0.2))[0].dls
     mean, std = (np.array(values, np.float32) for values in (learner.MEAN, learner.STD))
     _, watched = data.parts(0.2, 42)
-    expected = ((data.views[watched] / np.float32(255) - mean) / std).transpose(0, 3, 1, 2)
+    views = np.stack(list(data.views))
+    expected = ((views[watched] / np.float32(255) - mean) / std).transpose(0, 3, 1, 2)
     for _ in range(2):
         (batch,) = loaders.valid
         assert np.allclose(batch[0].numpy(), expected, atol=1e-5)
-    ours = {view.tobytes() for view in ((data.views / np.float32(255) - mean) / std).transpose(0, 3, 1, 2)}
+    ours = {view.tobytes() for view in ((views / np.float32(255) - mean) / std).transpose(0, 3, 1, 2)}
     assert not any(picture.numpy().tobytes() in ours for picture in loaders.train.one_batch()[0])
+
+
+def test_the_validation_part_is_answered_picture_by_picture_as_the_exported_model_answers(
+    trained: Trained, tmp_path: Path
+) -> None:
+    """What the card and TensorBoard tell is of these answers: in the part's order, as probabilities."""
+    from model_service.training import candidate, learner
+
+    step = dataclasses.replace(trained.step, champion=trained.version, validation=0.5)
+    data = dataset.load(step, tmp_path)
+    learn, start = learner.build(data, step)
+    assert start.parent == trained.version
+    targets, probabilities = candidate.validated(learn)
+    _, watched = data.parts(0.5, step.seed)
+    assert [data.classes[i] for i in targets] == [data.labels[i] for i in watched]
+    classifier = Classifier(trained.buckets.models, trained.version)
+    for i, said in zip(watched, probabilities.numpy(), strict=True):
+        assert said == pytest.approx(classifier.probabilities(data.views[i]), abs=1e-3)
 
 
 def test_weights_at_hand_are_what_the_body_starts_from(
@@ -229,14 +253,14 @@ def test_weights_at_hand_are_what_the_body_starts_from(
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     buckets.put_squares(4)
     buckets.sorted(holdout=0.0)
-    data = dataset.load(buckets.models, 32, tmp_path)
+    data = dataset.load(buckets.train_step(image_size=32), tmp_path)
 
-    learn, weights = learner.build(data, step_for(buckets, weights="auto"))
+    learn, start = learner.build(data, step_for(buckets, weights="auto"))
 
-    assert weights == "ResNet34_Weights.IMAGENET1K_V1"
+    assert str(start) == "ResNet34_Weights.IMAGENET1K_V1"
     assert torch.equal(learn.model[0][0].weight, fetched.conv1.weight)
-    history = cycles.fit(learn, step_for(buckets, weights="auto"), weights, Checkpoints(buckets.models, "r1", {}))
-    assert [row["epoch"] for row in history] == [1, 2]  # the head alone, then everything
+    fitted = cycles.fit(learn, step_for(buckets, weights="auto"), start, Checkpoints(buckets.models, "r1", {}))
+    assert [row["epoch"] for row in fitted.history] == [1, 2]  # the head alone, then everything
 
 
 def test_weights_out_of_reach_are_said_loudly_and_training_starts_from_scratch(
@@ -251,101 +275,18 @@ def test_weights_out_of_reach_are_said_loudly_and_training_starts_from_scratch(
     monkeypatch.setattr(socket, "getaddrinfo", no_network)
     buckets.put_squares(3)
     buckets.sorted(holdout=0.0)
-    data = dataset.load(buckets.models, 32, tmp_path)
+    data = dataset.load(buckets.train_step(image_size=32), tmp_path)
     before = socket.getdefaulttimeout()
     with caplog.at_level(logging.WARNING):
-        learn, weights = learner.build(data, step_for(buckets, weights="auto"))
-    assert weights == "none"
+        learn, start = learner.build(data, step_for(buckets, weights="auto"))
+    assert str(start) == "none"
     assert learn.model(learn.dls.one_batch()[0]).shape[1] == 3
     (record,) = [r for r in caplog.records if "FROM SCRATCH" in r.message]
     assert record.levelno == logging.WARNING
     assert "Name or service not known" in record.message
     assert "https://download.pytorch.org/" in record.message
-    assert "weights=none" in record.message
+    assert "none to say that this is meant" in record.message
     assert socket.getdefaulttimeout() == before
-
-
-# The data set
-
-
-def test_only_the_train_split_of_finished_batches_is_loaded(buckets: Buckets, tmp_path: Path) -> None:
-    for number, run in enumerate(("r1", "r2")):
-        buckets.put_squares(4, first=10 * number + 1)
-        buckets.put(f"dog_{10 * number}.jpg", encoded(Image.new("RGB", (90, 60 + number), COLOURS["dog"]), "JPEG"))
-        buckets.sorted(run, holdout=0.3)
-    committed = local(contract.batch(buckets.models, buckets.batch("r2")))
-    shutil.copytree(committed, committed.parent / "00000-000000000000")  # as an attempt leaves it that was killed
-    data = dataset.load(buckets.models, 40, tmp_path)
-    rows = [row for run in ("r1", "r2") for row in buckets.manifest(run) if row["split"] == "train"]
-    assert data.keys == [row["key"] for row in rows]
-    assert data.labels == [row["label"] for row in rows]
-    assert data.sizes == [(row["width"], row["height"]) for row in rows]
-    assert len(set(data.sizes)) > 1
-    assert data.views.shape == (len(rows), 40, 40, 3)
-    for view, label in zip(data.views, data.labels, strict=True):
-        assert int(view[20, 20].argmax()) == CLASSES.index(label)
-
-
-def test_the_batches_of_all_ranges_of_a_run_are_loaded(buckets: Buckets, tmp_path: Path) -> None:
-    buckets.put_squares(4)
-    buckets.sorted_in_ranges(5, holdout=0.3)
-    data = dataset.load(buckets.models, 40, tmp_path)
-    assert len(batches.finished(buckets.models)) == 3
-    assert data.keys == [row["key"] for row in buckets.manifest() if row["split"] == "train"]
-    assert list(data.shards) == [uri for uri in buckets.shards() if "/train-" in uri]
-
-
-def test_a_picture_that_was_met_under_another_label_later_on_is_left_out(buckets: Buckets, tmp_path: Path) -> None:
-    buckets.put_squares(4)
-    buckets.sorted(holdout=0.0)
-    buckets.put("dog_50.jpg", square("cat", 2))
-    buckets.sorted("r2", holdout=0.0, max_bad=1.0)
-    (doubted,) = (row["key"] for row in buckets.manifest() if row["uri"].endswith("/cat_2.jpg"))
-    offered: list[str] = []
-
-    def keep(pictures: list[Picture]) -> list[str]:
-        offered.extend(picture.key for picture in pictures)
-        return [offered[0]]
-
-    data = dataset.load(buckets.models, 40, tmp_path, keep)
-    assert data.keys == offered == [row["key"] for row in buckets.manifest() if row["key"] != doubted]
-    assert data.views.shape[0] == len(data.labels) == 11
-    assert data.left_out == [doubted]
-    assert [sample.key for sample in data.kept] == [data.keys[0]]
-
-
-@pytest.mark.parametrize(
-    ("labels", "message"),
-    [
-        (["cat"], r"nothing to tell apart: 3 training pictures of 1 class\(es\)"),
-        (["cat", "dog"], r"nothing to tell apart: 6 training pictures of 2 class\(es\)"),
-        ([], r"nothing to tell apart: 0 training pictures of 0 class\(es\)"),
-    ],
-)
-def test_too_few_pictures_or_classes_are_an_error_that_says_so(
-    buckets: Buckets, tmp_path: Path, labels: list[str], message: str
-) -> None:
-    if labels:
-        buckets.put_squares(3, labels=labels)
-        buckets.sorted(holdout=0.0)
-    with pytest.raises(StepError, match=message) as failed:
-        dataset.load(buckets.models, 40, tmp_path)
-    assert "at least two classes" in failed.value.remedy
-
-
-def make_dataset(pictures: int) -> dataset.Dataset:
-    views = np.zeros((pictures, 4, 4, 3), np.uint8)
-    return dataset.Dataset(views, ["cat", "dog"] * (pictures // 2), [f"{n:020x}" for n in range(pictures)])
-
-
-@pytest.mark.parametrize(("share", "watched"), [(0.1, 10), (0.0, 1), (0.5, 50)])
-def test_a_part_is_kept_back_to_watch_with(share: float, watched: int) -> None:
-    data = make_dataset(100)
-    learn, watch = data.parts(share, seed=42)
-    assert len(watch) == watched
-    assert sorted(learn + watch) == list(range(100))
-    assert data.parts(share, seed=42) == (learn, watch)
-    assert data.parts(share, seed=43) != (learn, watch)
 
 
 def test_importing_the_learner_warns_of_nothing() -> None:

@@ -19,6 +19,7 @@ import pytest
 import torch
 
 from model_service.train import train
+from model_service.training import dataset, provenance
 from model_service.training.checkpoints import Checkpoints
 from tests.model_service.buckets import Buckets, local, make_buckets, read_json, square
 from tests.model_service.conftest import REPOSITORY, Trained
@@ -97,35 +98,31 @@ def test_killed_when_its_model_is_saved_the_next_attempt_trains_nothing_again(
     assert all(outcome.outputs["version"] in path for path in after)
 
 
-def test_a_training_on_fewer_pictures_of_the_same_shards_is_another_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Another sort met a picture under another label meanwhile: no checkpoint of before is gone on from."""
-
-    class Asked(Exception):
-        pass
-
-    def ask(models: str, run: str, origin: dict[str, Any]) -> None:
-        raise Asked(origin)
-
-    def origin() -> Any:
-        with pytest.raises(Asked) as asked:
-            train(step)
-        return asked.value.args[0]
-
+def test_a_training_on_other_pictures_is_another_one(tmp_path: Path) -> None:
+    """Another sort met a picture under another label meanwhile, say: no checkpoint of before is gone on from."""
     buckets = make_buckets(tmp_path)
-    step = contract.Train(run="r2", models=buckets.models, result="", image_size=32)
-    monkeypatch.setattr("model_service.train.Checkpoints", ask)
+
+    def origin(**arguments: Any) -> dict[str, Any]:
+        step = buckets.train_step("r2", **arguments)
+        return provenance.origin(step, dataset.load(step, tmp_path))
+
     buckets.put_squares(4)
     buckets.sorted(holdout=0.0)
-    before = origin()
+    before, weighted = origin(), origin(new_weight=2.0)
+    assert before == origin(cache_gigabytes=0.0), "where pictures are held changes nothing"
+    assert before != origin(max_pictures=11)
+    assert before != weighted
     buckets.put("zebra_9.jpg", square("zebra", 9))
     buckets.sorted("r3", holdout=0.9)
     assert [row["split"] for row in buckets.manifest("r3")] == ["holdout"]
     assert origin() == before, "nothing to train on has come"
+    buckets.put_squares(1, first=31)
+    buckets.sorted("r5", holdout=0.0)
+    assert origin(new_weight=2.0) != weighted, "other pictures are new"
+    after = origin()
     buckets.put("dog_9.jpg", square("cat", 1))
     buckets.sorted("r4", max_bad=1.0)
-    assert origin() != before
+    assert before != after != origin()
 
 
 # Killed in the middle: in processes of its own, with the very network, in both cycles of pretrained weights.

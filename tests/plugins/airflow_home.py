@@ -16,6 +16,7 @@ REPO = Path(__file__).resolve().parents[2]
 MODEL_PYTHON = REPO / ".menagerie/venv/model/bin/python"
 HOME = Path(tempfile.mkdtemp(prefix="menagerie-airflow-"))
 BUCKETS = HOME / "buckets"
+REGISTRY = f"file://{HOME}/registry.git"
 SITE = HOME / "site/site.json"
 
 
@@ -39,6 +40,7 @@ os.environ |= {
     "MENAGERIE_BUCKETS": f"file://{BUCKETS}/",
     "MENAGERIE_SITE": f"file://{SITE}",
     "MENAGERIE_SITE_URL": SITE_URL,
+    "MENAGERIE_REGISTRY": REGISTRY,
     "MENAGERIE_RETRY_DELAY": "0",
     "OMP_NUM_THREADS": "1",
 }

@@ -61,16 +61,27 @@ def test_a_missing_model_environment_is_named_with_the_way_out(wanted: Settings,
 
 def test_with_pods_the_settings_name_the_images_by_digest() -> None:
     variables = {"LAUNCHER": "kubernetes", "BUCKETS": "gs://acme-", "IMAGE": DIGEST, "SERVE_IMAGE": DIGEST}
+    variables |= {"REGISTRY": "https://example.com/data.git"}
     found = checkup.configuration(read({f"MENAGERIE_{key}": value for key, value in variables.items()})).found
     assert found == (
-        f"launcher kubernetes, buckets gs://acme-…, namespace menagerie, image {DIGEST}, website's image {DIGEST}"
+        "launcher kubernetes, buckets gs://acme-…, registry https://example.com/data.git, "
+        f"namespace menagerie, image {DIGEST}, website's image {DIGEST}"
     )
 
 
-def test_a_folder_is_no_bucket_of_pods() -> None:
-    variables = {"LAUNCHER": "kubernetes", "BUCKETS": "file:///srv/b/", "IMAGE": DIGEST, "SERVE_IMAGE": DIGEST}
+@pytest.mark.parametrize(
+    ("change", "remedy"),
+    [
+        ({"BUCKETS": "file:///srv/b/"}, "Set MENAGERIE_BUCKETS to gs://…: pods share no folder."),
+        ({"REGISTRY": "file:///srv/r.git"}, "Set MENAGERIE_REGISTRY to https://…: pods share no folder."),
+        ({"REGISTRY": "none"}, "Set MENAGERIE_REGISTRY to a git URL, so that datasets and models get tags."),
+    ],
+)
+def test_a_folder_is_no_bucket_and_no_registry_of_pods(change: dict[str, str], remedy: str) -> None:
+    variables = {"LAUNCHER": "kubernetes", "BUCKETS": "gs://acme-", "IMAGE": DIGEST, "SERVE_IMAGE": DIGEST}
+    variables |= {"REGISTRY": "https://example.com/data.git"} | change
     finding = checkup.configuration(read({f"MENAGERIE_{key}": value for key, value in variables.items()}))
-    assert (finding.state, finding.remedy) == ("warning", "Set MENAGERIE_BUCKETS to gs://…: pods share no folder.")
+    assert (finding.state, finding.remedy) == ("warning", remedy)
 
 
 def test_versions_name_the_contracts() -> None:

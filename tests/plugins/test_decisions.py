@@ -10,6 +10,7 @@ from menagerie.decisions import (
     Retrain,
     after_evaluate,
     after_judge,
+    after_promote,
     after_sort,
     champion_before,
     shard_groups,
@@ -59,24 +60,41 @@ def test_what_is_added_up_stays_as_it_was() -> None:
 @pytest.mark.parametrize(
     ("counts", "champion", "retrain", "task"),
     [
-        (FIVE_NEW, None, "when-needed", "train"),
-        (FIVE_NEW, None, "always", "train"),
+        (FIVE_NEW, None, "when-needed", "snapshot"),
+        (FIVE_NEW, None, "always", "snapshot"),
         (FIVE_NEW, None, "never", "keep_champion"),
         (FIVE_NEW, "v1", "when-needed", "plan_predict"),
         (FIVE_NEW, "v1", "always", "plan_predict"),
         (FIVE_NEW, "v1", "never", "plan_predict"),
         (NOTHING_NEW, "v1", "when-needed", "nothing_new"),
         (NOTHING_NEW, "v1", "never", "nothing_new"),
-        (NOTHING_NEW, "v1", "always", "train"),
-        (NOTHING_NEW, None, "when-needed", "train"),  # the run that sorted them failed before it trained
+        (NOTHING_NEW, "v1", "always", "snapshot"),
+        (NOTHING_NEW, None, "when-needed", "snapshot"),  # the run that sorted them failed before it trained
         (ONLY_BAD_ONES, "v1", "when-needed", "nothing_new"),
-        (ONLY_BAD_ONES, "v1", "always", "train"),
+        (ONLY_BAD_ONES, "v1", "always", "snapshot"),
         (NONE_EVER, None, "when-needed", "nothing_new"),
         (NONE_EVER, None, "always", "nothing_new"),
     ],
 )
 def test_after_sort(counts: dict[str, Any], champion: str | None, retrain: Retrain, task: str) -> None:
     assert after_sort(counts, champion, retrain).task == task
+
+
+@pytest.mark.parametrize(
+    ("counts", "champion", "retrain", "task"),
+    [
+        (NOTHING_NEW, "v1", "when-needed", "snapshot"),
+        (NOTHING_NEW, "v1", "always", "snapshot"),
+        (NOTHING_NEW, "v1", "never", "keep_champion"),
+        (NONE_EVER, None, "when-needed", "snapshot"),  # a ledger that was lost: the tag still names its batches
+        (FIVE_NEW, None, "when-needed", "snapshot"),
+        (FIVE_NEW, "v1", "when-needed", "plan_predict"),  # what is new is evaluated first
+    ],
+)
+def test_a_dataset_that_is_asked_for_is_trained_on_also_when_nothing_is_new(
+    counts: dict[str, Any], champion: str | None, retrain: Retrain, task: str
+) -> None:
+    assert after_sort(counts, champion, retrain, "dataset_v22").task == task
 
 
 def test_after_sort_says_why() -> None:
@@ -88,10 +106,10 @@ def test_after_sort_says_why() -> None:
 @pytest.mark.parametrize(
     ("needed", "retrain", "task", "why"),
     [
-        (True, "when-needed", "train", "accuracy 0.61; new class: okapi"),
+        (True, "when-needed", "snapshot", "accuracy 0.61; new class: okapi"),
         (False, "when-needed", "keep_champion", "no threshold was crossed"),
-        (True, "always", "train", "retrain=always"),
-        (False, "always", "train", "retrain=always"),
+        (True, "always", "snapshot", "retrain=always"),
+        (False, "always", "snapshot", "retrain=always"),
         (True, "never", "keep_champion", "retrain=never"),
         (False, "never", "keep_champion", "retrain=never"),
     ],
@@ -101,9 +119,32 @@ def test_after_evaluate(needed: bool, retrain: Retrain, task: str, why: str) -> 
     assert after_evaluate(needed, reasons, retrain) == (task, why)
 
 
+def test_a_dataset_that_is_asked_for_needs_no_threshold_crossed() -> None:
+    assert after_evaluate(False, [], "when-needed", "dataset_v22") == (
+        "snapshot",
+        "a training on dataset_v22 is asked for",
+    )
+    assert after_evaluate(False, [], "always", "dataset_v22").why == "retrain=always, on dataset_v22"
+    assert after_evaluate(True, ["drift"], "never", "dataset_v22").task == "keep_champion"
+
+
 def test_after_judge() -> None:
     assert after_judge(True, "the candidate wins") == ("promote", "the candidate wins")
     assert after_judge(False, "the champion stays") == ("keep_champion", "the champion stays")
+    assert after_judge(True, "the candidate wins", True) == ("approve", "the candidate wins; a person is asked")
+    assert after_judge(False, "the champion stays", True) == ("keep_champion", "the champion stays")
+
+
+def test_after_promote() -> None:
+    assert after_promote(True, "v2 is the champion now", True) == (
+        ["snapshot_model", "deploy"],
+        "v2 is the champion now",
+    )
+    assert after_promote(True, "v2 is the champion now", False) == (
+        ["snapshot_model"],
+        "v2 is the champion now; deploy is off",
+    )
+    assert after_promote(False, "v3 came first", True) == (["keep_champion"], "v3 came first")
 
 
 @pytest.mark.parametrize(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
-from menagerie import settings
-from menagerie.links import Report, report_url
+from menagerie import documents, links, settings
+from menagerie.links import ModelCard, Report, report_url
 
 from tests.plugins.airflow_home import PODS, SITE_URL
 
@@ -45,3 +46,24 @@ def test_a_run_is_named_as_in_the_bucket() -> None:
 @pytest.mark.parametrize("state", ["deferred", "failed", "up_for_retry", "skipped", "running", None])
 def test_there_is_no_button_before_there_is_a_report(state: str | None) -> None:
     assert link(state) == ""
+
+
+def test_the_card_of_a_model_in_the_cloud_is_a_button_once_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    def result(uri: str) -> dict[str, Any]:
+        read.append(uri)
+        return {"status": "ok", "outputs": {"version": "v7"}}
+
+    monkeypatch.setattr(documents, "result", result)
+    monkeypatch.setattr(links, "settings", lambda: settings.read(PODS))
+    instance = SimpleNamespace(run_id="r1", state="success")
+    card = "https://storage.cloud.google.com/acme-animals_models/resnet34/v7/card.html"
+    assert ModelCard().get_link(None, ti_key=instance) == card
+    assert read == ["gs://acme-animals_models/runs/r1/train.json"]
+    instance.state = "failed"
+    assert ModelCard().get_link(None, ti_key=instance) == ""
+
+
+def test_a_card_on_this_machine_is_no_button() -> None:
+    assert ModelCard().get_link(None, ti_key=SimpleNamespace(run_id="r1", state="success")) == ""

@@ -39,7 +39,7 @@ def test_what_is_named_is_changed_and_nothing_else() -> None:
     ("changes", "said"),
     [
         ([], 'the Param pods is []; set it to an object such as {"train": {"cpu": "8"}}'),
-        ({"trian": {}}, "the Param pods names a step 'trian'; the steps are plan, sort, predict, evaluate, train, "),
+        ({"trian": {}}, "the Param pods names a step 'trian'; the steps are plan, sort, predict, evaluate, snapshot, train, "),
         ({"train": 8}, "the Param pods.train is 8; set it to an object"),
         ({"train": {"ram": "8Gi"}}, "the Param pods.train has a key 'ram'; the keys are cpu, memory, storage, "),
         ({"train": {"memory": "much"}}, "the Param pods.train.memory is 'much'; set it to memory, such as 16Gi"),
@@ -97,7 +97,42 @@ def test_who_may_trigger_a_run_may_not_choose_its_account() -> None:
 
 def spec(step: str, **changes: Any) -> Any:
     row = override(TABLE, {step: changes}, PODS)[step]
-    return pods.pod(step=step, image="i", argv=["train"], resources=row, labels={"a": "b"}, annotations={"c": "d"})
+    return pods.pod(
+        step=step,
+        image="i",
+        argv=["train"],
+        resources=row,
+        labels={"a": "b"},
+        annotations={"c": "d"},
+        registry_secret="git",
+        tracking_secret="mlflow",
+    )
+
+
+def test_gits_credentials_are_files_of_the_steps_that_need_them() -> None:
+    mounted = {step: {one.name: one for one in spec(step).spec.volumes}.get("registry") for step in TABLE}
+    assert {step for step, volume in mounted.items() if volume} == {"snapshot", "train", "doctor"}
+    assert mounted["snapshot"].secret.secret_name == "git"
+    assert mounted["snapshot"].secret.default_mode == 0o440
+    (container,) = spec("snapshot").spec.containers
+    (mount,) = (one for one in container.volume_mounts if one.name == "registry")
+    assert mount.read_only
+    variables = {one.name: one.value for one in container.env}
+    assert variables["MENAGERIE_REGISTRY_CREDENTIALS"] == mount.mount_path
+    (other,) = spec("judge").spec.containers
+    assert "MENAGERIE_REGISTRY_CREDENTIALS" not in {one.name for one in other.env}
+
+
+def test_keys_of_the_tracking_secret_are_variables_of_train_alone() -> None:
+    given = {step: spec(step).spec.containers[0].env_from for step in TABLE}
+    assert {step for step, found in given.items() if found} == {"train"}
+    assert given["train"][0].secret_ref.name == "mlflow"
+
+
+def test_without_secrets_nothing_is_mounted() -> None:
+    pod = pods.pod(step="train", image="i", argv=[], resources=TABLE["train"], labels={}, annotations={})
+    assert [one.name for one in pod.spec.volumes] == ["tmp"]
+    assert pod.spec.containers[0].env_from is None
 
 
 def test_a_gpu_and_where_it_is() -> None:

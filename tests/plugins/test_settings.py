@@ -22,6 +22,8 @@ def test_by_default_everything_stands_in_the_checkout() -> None:
     assert found.site_url == "http://127.0.0.1:5000"
     assert found.schedule == "30 14 * * *"
     assert found.retry_delay == 60
+    assert found.registry == f"file://{REPO}/.menagerie/registry.git"
+    assert (found.registry_pool, found.weights) == ("default_pool", "auto")
     assert found.pods == TABLE
     assert not found.in_pods
 
@@ -52,6 +54,34 @@ def test_a_bucket_is_the_prefix_and_its_name(buckets: str, bucket: str) -> None:
     assert read({"MENAGERIE_BUCKETS": buckets}).bucket("animals_all") == bucket
 
 
+@pytest.mark.parametrize(
+    ("registry", "found"),
+    [
+        ("none", ""),
+        ("https://example.com/acme/data.git", "https://example.com/acme/data.git"),
+        ("ssh://git@example.com:2222/acme/data.git", "ssh://git@example.com:2222/acme/data.git"),
+        ("git@example.com:acme/data.git", "git@example.com:acme/data.git"),
+        ("file:///srv/data.git", "file:///srv/data.git"),
+    ],
+)
+def test_the_registry_is_a_git_url_or_none(registry: str, found: str) -> None:
+    assert read({"MENAGERIE_REGISTRY": registry}).registry == found
+
+
+@pytest.mark.parametrize(
+    "registry",
+    ["https://ann:s3cret@example.com/d.git", "https://s3cret@example.com/d", "ssh://ann:s3cret@example.com/d"],
+)
+def test_credentials_in_the_registrys_url_are_refused_and_not_repeated(registry: str) -> None:
+    with pytest.raises(SettingsError, match="without credentials: they come from MENAGERIE_REGISTRY_SECRET") as refusal:
+        read({"MENAGERIE_REGISTRY": registry})
+    assert "s3cret" not in str(refusal.value)
+
+
+def test_training_in_a_closed_network_starts_from_a_file_for_all_runs() -> None:
+    assert read({"MENAGERIE_WEIGHTS": "gs://acme/r34.safetensors"}).weights == "gs://acme/r34.safetensors"
+
+
 def test_no_schedule() -> None:
     assert read({"MENAGERIE_SCHEDULE": "none"}).schedule is None
 
@@ -72,6 +102,12 @@ def test_a_schedule_is_what_airflow_takes(schedule: str) -> None:
         ("BUCKETS", f"gs://{'a' * 45}", "at most 44 characters"),
         ("BUCKETS", "file://buckets", "file:///<absolute folder>/ on a laptop"),
         ("BUCKETS", "/srv/buckets", "file:///<absolute folder>/ on a laptop"),
+        ("REGISTRY", "example.com/data", "https://…, ssh://…, <user>@<host>:<path>"),
+        ("REGISTRY", "http://example.com/data.git", "https://…, ssh://…, <user>@<host>:<path>"),
+        ("REGISTRY_SECRET", "Git token", "the name of a Kubernetes Secret"),
+        ("REGISTRY_POOL", "one slot", "the name of an Airflow pool"),
+        ("TRACKING_SECRET", "w&b", "the name of a Kubernetes Secret"),
+        ("WEIGHTS", "imagenet", "auto, none, or the gs:// or file:/// URI of a safetensors file"),
         ("SITE", "site.json", "the URI of a document"),
         ("SITE_URL", "localhost:5000", "an address such as http://127.0.0.1:5000"),
         ("SITE_URL", "http://", "an address such as http://127.0.0.1:5000"),
@@ -125,6 +161,10 @@ def test_the_website_of_the_pods_stands_beside_them() -> None:
 def test_pods_need_to_be_told_where_and_of_what(missing: str) -> None:
     with pytest.raises(SettingsError, match=f"MENAGERIE_{missing} is ''; set it to "):
         read({key: value for key, value in PODS.items() if key != f"MENAGERIE_{missing}"})
+
+
+def test_pods_have_no_registry_unless_one_is_named() -> None:
+    assert read(PODS).registry == ""
 
 
 def test_only_gke_needs_its_cluster_named() -> None:

@@ -86,6 +86,8 @@ class PodStep(PodCare):
                 dag=context["ti"].dag_id, run=step.run, step=step.name, attempt=context["ti"].try_number
             ),
             annotations={BEFORE: self._before},
+            registry_secret=wanted.registry_secret,
+            tracking_secret=wanted.tracking_secret,
         )
         return super().build_pod_request_obj(context, dry_run=dry_run)
 

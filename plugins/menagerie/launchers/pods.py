@@ -18,6 +18,9 @@ GRACE = 30  # seconds between SIGTERM and SIGKILL
 SPOT_GRACE = 15  # of them, what GKE leaves a pod whose Spot node is taken away
 NEEDS_API = ("deploy",)  # the steps that talk to the cluster
 UNDISTURBED = ("train",)  # the steps that the cluster's autoscaler must not move to save a node
+NEEDS_REGISTRY = ("snapshot", "train", "doctor")  # the steps that talk to the data registry's git server
+NEEDS_TRACKING = ("train",)  # the steps that tell MLflow or Weights & Biases
+REGISTRY_CREDENTIALS = "/run/secrets/menagerie-registry"  # a folder with the keys of the Secret as files
 LONGEST_NAME = 63
 _SPOT = "cloud.google.com/gke-spot"
 _GPU = "nvidia.com/gpu"
@@ -54,7 +57,12 @@ def pod(
     resources: Resources,
     labels: Mapping[str, str],
     annotations: Mapping[str, str],
+    registry_secret: str = "",
+    tracking_secret: str = "",
 ) -> k8s.V1Pod:
+    """Secrets are given by their names, as they are for all steps: only a step that needs one gets it."""
+    registry_secret = registry_secret if step in NEEDS_REGISTRY else ""
+    tracking_secret = tracking_secret if step in NEEDS_TRACKING else ""
     # On a Spot node Autopilot refuses the annotation: such a node ends when it ends.
     still = {"cluster-autoscaler.kubernetes.io/safe-to-evict": "false"}
     undisturbed = step in UNDISTURBED and not resources.spot
@@ -80,8 +88,9 @@ def pod(
             ),
             volumes=[
                 k8s.V1Volume(name="tmp", empty_dir=k8s.V1EmptyDirVolumeSource(size_limit=resources.storage)),
+                *_volumes(registry_secret),
             ],
-            containers=[_container(image, argv, resources)],
+            containers=[_container(image, argv, resources, registry_secret, tracking_secret)],
         ),
     )
 
@@ -90,7 +99,15 @@ def grace(resources: Resources) -> int:
     return SPOT_GRACE if resources.spot else GRACE
 
 
-def _container(image: str, argv: list[str], resources: Resources) -> k8s.V1Container:
+def _volumes(registry_secret: str) -> list[k8s.V1Volume]:
+    # Readable for the pod's group, which is ours alone; the files are root's, so that ssh takes such a key.
+    source = k8s.V1SecretVolumeSource(secret_name=registry_secret, default_mode=0o440)
+    return [k8s.V1Volume(name="registry", secret=source)] if registry_secret else []
+
+
+def _container(
+    image: str, argv: list[str], resources: Resources, registry_secret: str, tracking_secret: str
+) -> k8s.V1Container:
     wanted = {"memory": resources.memory, "ephemeral-storage": resources.storage}
     gpus = {_GPU: str(resources.gpus)} if resources.gpus else {}
     return k8s.V1Container(
@@ -103,12 +120,27 @@ def _container(image: str, argv: list[str], resources: Resources) -> k8s.V1Conta
             k8s.V1EnvVar(name="PYTHONUNBUFFERED", value="1"),
             # A library would start a thread for each of the node's cores, of which this pod asks for a few.
             k8s.V1EnvVar(name="OMP_NUM_THREADS", value=str(max(1, math.floor(_number(resources.cpu))))),
+            *(
+                [k8s.V1EnvVar(name="MENAGERIE_REGISTRY_CREDENTIALS", value=REGISTRY_CREDENTIALS)]
+                if registry_secret
+                else []
+            ),
         ],
+        env_from=[k8s.V1EnvFromSource(secret_ref=k8s.V1SecretEnvSource(name=tracking_secret))]
+        if tracking_secret
+        else None,
         # No limit on CPU: it would be throttled while cores stand idle.
         resources=k8s.V1ResourceRequirements(requests=wanted | gpus | {"cpu": resources.cpu}, limits=wanted | gpus),
         # The end of the log is in the pod's status too, which outlives the node's log files.
         termination_message_policy="FallbackToLogsOnError",
-        volume_mounts=[k8s.V1VolumeMount(name="tmp", mount_path="/tmp")],  # noqa: S108
+        volume_mounts=[
+            k8s.V1VolumeMount(name="tmp", mount_path="/tmp"),  # noqa: S108
+            *(
+                [k8s.V1VolumeMount(name="registry", mount_path=REGISTRY_CREDENTIALS, read_only=True)]
+                if registry_secret
+                else []
+            ),
+        ],
         security_context=k8s.V1SecurityContext(
             allow_privilege_escalation=False,
             read_only_root_filesystem=True,
