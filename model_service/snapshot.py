@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 
 def snapshot(step: contract.Snapshot) -> Outcome:
-    """Outputs: {tag, batches: those that this run's tag added}, or of a model {tag}; tag is "" when nothing is versioned."""
+    """Outputs: {tag, batches: what it added, if this run made it}; of a model {tag}. A tag is "" when nothing is versioned."""
     if not step.registry:
         what = f"model {step.model}" if step.model else "the data"
         outputs: dict[str, Any] = {} if step.model else {"batches": []}
@@ -47,20 +47,16 @@ def _data(step: contract.Snapshot, repository: Repository) -> Outcome:
         there, newest = _known(repository), contents.newest(repository, contents.DATASETS)
         missing = {name: pointer for name, pointer in pointers.items() if name not in there}
         if not missing:
-            ours = [tag for tag, run in repository.runs(f"{contents.DATASETS}*").items() if run == step.run]
-            return (ours or [newest])[-1]
+            return newest
         tag = contents.following(newest, contents.DATASETS)
         files = {contents.pointer(name): pointer for name, pointer in missing.items()}
-        message = "\n".join([f"{tag}: {len(missing)} batches", "", *missing])
+        message = "\n".join([f"{tag}: new batches: {len(missing)}", "", *missing])
         return _change(step, repository, config, tag, message, files)
 
     tag = publish(repository, propose)
-    ours = bool(tag) and repository.runs(tag)[tag] == step.run
-    gained = contents.gained(repository, tag) if ours else []
+    gained = contents.gained(repository, tag) if tag and repository.run_of(tag) == step.run else []
     counts = {"batches": len(gained), "all_batches": len(repository.names(tag, contents.BATCHES)) if tag else 0}
-    message = (
-        f"{tag}: {len(gained)} of its {counts['all_batches']} batches are new" if tag else "there are no batches yet"
-    )
+    message = f"{tag}: batches: {counts['all_batches']}, new: {len(gained)}" if tag else "there are no batches yet"
     return Outcome(counts, {"tag": tag, "batches": gained}, message)
 
 

@@ -23,8 +23,8 @@ def deploy(step: Deploy | Operate) -> Outcome:
     if taken_back and taken_back["version"] == step.model:
         raise StepError(
             f"model {step.model} was withdrawn by run {taken_back['run']}: {taken_back['why']}",
-            remedy="To try it once more, clear promote and what follows it in the run that trained it; if a person took it back, "
-            f"first: registry promote {step.model} --force --why=….",
+            remedy="To try it once more, clear promote and what follows it in the run that trained it; if a person took it "
+            f"back, registry promote {step.model} --force --why=… comes before that.",
         )
     if step.target == "kubernetes":
         from model_service.deploy.kubernetes import deploy_kubernetes

@@ -98,12 +98,12 @@ def _result(ranks: list[Any], receivers: list[Connection]) -> Outcome:
                 said[number] = over
         if isinstance(said.get(0), Outcome):
             return said[0]  # type: ignore[no-any-return]
-        failed = [number for number, end in said.items() if end != 0 or number == 0]
-        if until is None and failed:
+        well = all(number > 0 and (end == 0 or isinstance(end, Outcome)) for number, end in said.items())
+        if until is None and not well:
             until = time.monotonic() + _GRACE  # when one dies, the others fail for that
         if len(said) == len(ranks):
             break
-    raise _failure(said)
+    raise failure(said)
 
 
 def _over(process: BaseProcess, receiver: Connection) -> Any:
@@ -115,7 +115,7 @@ def _over(process: BaseProcess, receiver: Connection) -> Any:
     return process.exitcode if ended else None
 
 
-def _failure(said: dict[int, Any]) -> BaseException:
+def failure(said: dict[int, Any]) -> BaseException:
     """What explains best how they ended."""
     if said.get(0) == TERMINATED:
         return SystemExit(TERMINATED)
@@ -129,7 +129,8 @@ def _failure(said: dict[int, Any]) -> BaseException:
                 retry=True,
             )
     errors = [end for end in said.values() if isinstance(end, Exception)]
-    return next((error for error in errors if isinstance(error, StepError)), errors[0])
+    stated = [error for error in errors if isinstance(error, StepError)]  # which says more than what followed from it
+    return (stated or errors or [StepError("the training's first process ended without a result", retry=True)])[0]
 
 
 def _rank(work: Work, step: contract.Train, number: int, count: int, meeting: str, sender: Connection) -> None:

@@ -48,6 +48,9 @@ class Views:
         start = int(self._ends[place - 1]) if place else 0
         return _seen(os.pread(self._packed, int(self._ends[place]) - start, start), self._side)
 
+    def __iter__(self) -> Iterator[NDArray[np.uint8]]:
+        return (self[i] for i in range(len(self)))
+
     def __reduce__(self) -> tuple[Any, ...]:
         return Views, (self._folder, self._side, self.decoded, self._ends)
 

@@ -68,11 +68,10 @@ class Repository:
             .split()
         )
 
-    def runs(self, pattern: str) -> dict[str, str]:
-        """Tag → by which run it was made ("" for one made by hand), the highest number last."""
-        form = f"%(refname:strip=2) %(contents:trailers:key={RUN},valueonly,separator=)"
-        said = self._in("for-each-ref", "--sort=version:refname", f"--format={form}", f"refs/tags/{pattern}").decode()
-        return {tag: run.strip() for tag, _, run in (line.partition(" ") for line in said.splitlines() if line)}
+    def run_of(self, tag: str) -> str:
+        """By which run it was made; "" if a person did."""
+        form = f"--format=%(contents:trailers:key={RUN},valueonly,separator=)"
+        return self._in("for-each-ref", form, f"refs/tags/{tag}").decode().strip()
 
     def commit_of(self, tag: str) -> str:
         """ "" if there is no such tag."""

@@ -69,16 +69,16 @@ def row(check: str, examine: Callable[[], Finding], remedy: str) -> Row:
 def configuration(wanted: Settings) -> Finding:
     """What the variables say; wrong values never come this far, they are an import error of the DAGs."""
     found = [f"launcher {wanted.launcher}", f"buckets {wanted.buckets}…", f"registry {wanted.registry or 'none'}"]
-    if not wanted.registry:
-        remedy = "Set MENAGERIE_REGISTRY to a git URL, so that datasets and models get tags."
-        return Finding("warning", f"{', '.join(found)}: nothing is versioned", remedy)
+    remedies = []
     if wanted.in_pods:
         found += [f"namespace {wanted.namespace}", f"image {wanted.image}", f"website's image {wanted.serve_image}"]
         if wanted.buckets.startswith("file:"):
-            return Finding("warning", ", ".join(found), "Set MENAGERIE_BUCKETS to gs://…: pods share no folder.")
+            remedies.append("Set MENAGERIE_BUCKETS to gs://…: pods share no folder.")
         if wanted.registry.startswith("file:"):
-            return Finding("warning", ", ".join(found), "Set MENAGERIE_REGISTRY to https://…: pods share no folder.")
-    return Finding("ok", ", ".join(found))
+            remedies.append("Set MENAGERIE_REGISTRY to https://…: pods share no folder.")
+    if not wanted.registry:
+        remedies.append("Set MENAGERIE_REGISTRY to a git URL, so that datasets and models get tags.")
+    return Finding("warning" if remedies else "ok", ", ".join(found), " ".join(remedies))
 
 
 def installed(package: str) -> str | None:

@@ -103,12 +103,16 @@ def test_the_table_tells_of_all_ranges_of_a_run(tmp_path: Path) -> None:
     demo = configured(tmp_path, DEMO_PICTURES="10")
     files = batches.drop(demo, 0)
     sorted_by_steps(demo, "manual__1", range_size=files // 2)
+    snapshot = Path(contract.result(demo.bucket("animals_models"), "manual__1", "snapshot").removeprefix("file://"))
+    snapshot.write_text('{"status": "ok", "outputs": {"tag": "dataset_v1"}}')
     shown = io.StringIO()
 
     summary.show(demo, Airflow(demo), [("manual__1", 7.0)], Console(file=shown, width=120))
 
     text = shown.getvalue()
     assert re.search(rf"│ pictures in +│ +{files} │", text)
+    assert re.search(r"│ dataset +│ +dataset_v1 │", text)
+    assert re.search(r"│ model +│ +– │", text)
     found = re.search(r"│ of use \(train \+ held out\) +│ +(\d+) \+ (\d+) │", text)
     assert found is not None
     assert int(found[1]) + int(found[2]) == 60

@@ -80,7 +80,8 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
             champions.append(pipeline.champion())
             nothing_new = pipeline.run(**PARAMS, retrain="when-needed")
             champions.append(pipeline.champion())
-            again = pipeline.run(**PARAMS, dataset_tag="dataset_v1")
+            # In one process, dag.test's runs keep the Params of the run before.
+            again = pipeline.run(**PARAMS, retrain="when-needed", dataset_tag="dataset_v1", min_pictures=100)
             yield Story(bootstrap, second, nothing_new, again, killer.killed, [*champions, pipeline.champion()])
     finally:
         end_website()

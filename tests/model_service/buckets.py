@@ -117,9 +117,9 @@ class Buckets:
 
     def train_step(self, run: str = "r1", **arguments: Any) -> contract.Train:
         """From scratch, on small pictures, once."""
-        small = {"image_size": 32, "batch_size": 8, "epochs": 1, "weights": "none"}
+        small: dict[str, Any] = {"image_size": 32, "batch_size": 8, "epochs": 1, "weights": "none"}
         return contract.Train(
-            run=run, models=self.models, result=contract.result(self.models, run, "train"), **small | arguments
+            run=run, models=self.models, result=contract.result(self.models, run, "train"), **(small | arguments)
         )
 
     def sorted(self, run: str = "r1", **arguments: Any) -> dict[str, Any]:

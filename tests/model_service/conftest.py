@@ -28,11 +28,22 @@ REPOSITORY = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class Trained:
-    """What `python -m model_service train` left behind: its buckets, its log and its result."""
+    """What `python -m model_service train` left behind: its buckets, its log and its result.
+
+    MLflow and W&B were told of it; what they have is in folders beside the buckets.
+    """
 
     buckets: Buckets
     step: contract.Train
     log: str
+
+    @property
+    def mlflow(self) -> Path:
+        return self.buckets.root.with_name("trained-mlflow")
+
+    @property
+    def wandb(self) -> Path:
+        return self.buckets.root.with_name("trained-wandb")
 
     @property
     def result(self) -> dict[str, Any]:
@@ -115,21 +126,25 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     with (base / "trained.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not log.exists():
-            _train(buckets, step, log)
+            _train(Trained(buckets, step, ""), log)
     return Trained(buckets, step, log.read_text())
 
 
-def _train(buckets: Buckets, step: contract.Train, log: Path) -> None:
+def _train(trained: Trained, log: Path) -> None:
+    buckets = trained.buckets
     buckets.root.mkdir()
+    trained.wandb.mkdir()
     make_buckets(buckets.root)
     buckets.put_squares(8)
     buckets.sorted(holdout=0.25)
     holdout = local(contract.shard(buckets.models, buckets.batch(), "holdout", 0))
     holdout.write_bytes(b"garbage: whoever trains must not open it")
     ran = subprocess.run(
-        [sys.executable, "-m", "model_service", *step.argv()],
+        [sys.executable, "-m", "model_service", *trained.step.argv()],
         cwd=REPOSITORY,
-        env=os.environ | {"PYTHONPATH": "plugins", "OMP_NUM_THREADS": "1"},
+        env=os.environ
+        | {"PYTHONPATH": "plugins", "OMP_NUM_THREADS": "1", "MLFLOW_TRACKING_URI": trained.mlflow.as_uri()}
+        | {"WANDB_API_KEY": "0" * 40, "WANDB_MODE": "offline", "WANDB_DIR": str(trained.wandb)},
         capture_output=True,
         text=True,
         check=False,

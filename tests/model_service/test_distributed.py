@@ -183,3 +183,16 @@ def test_shares_of_a_batch_are_equal_and_together_the_batch(world: int, monkeypa
     for start in range(0, len(shares[0]) // 4 * 4, 4):
         together = sorted(i for share in shares for i in share[start : start + 4])
         assert together == order[start * world : (start + 4) * world]
+
+
+def test_what_explains_most_is_what_is_raised() -> None:
+    """When one process ends, the others fail for that."""
+    lost, bad = RuntimeError("connection closed by peer"), StepError("no pictures")
+    assert ranks.failure({0: lost, 1: bad}) is bad
+    assert ranks.failure({1: lost}) is lost
+    assert "ended by SIGKILL" in str(ranks.failure({0: lost, 1: -signal.SIGKILL}))
+    assert "ended by exit code 3" in str(ranks.failure({0: bad, 1: 3}))
+    assert "ended without a result" in str(ranks.failure({0: 0}))
+    terminated = ranks.failure({0: ranks.TERMINATED, 1: lost})
+    assert isinstance(terminated, SystemExit)
+    assert terminated.code == ranks.TERMINATED

@@ -76,7 +76,9 @@ def test_training_predict_and_the_website_say_the_same_of_the_same_files(trained
         buckets.put(name, content)
     buckets.sorted(holdout=0.0)
     uris = {row["key"]: row["uri"] for row in buckets.manifest()}
-    data = dataset.load(buckets.train_step(image_size=32), tmp_path, lambda pictures: [picture.key for picture in pictures])
+    data = dataset.load(
+        buckets.train_step(image_size=32), tmp_path, lambda pictures: [picture.key for picture in pictures]
+    )
     step = contract.Train(
         run="r1", models=buckets.models, result="", image_size=32, batch_size=4, weights="none", validation=0.5
     )

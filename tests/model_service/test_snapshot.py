@@ -56,7 +56,7 @@ def test_batches_join_the_dataset_and_plain_dvc_brings_them_back(kept: Registry)
     before = content(kept.folder)
 
     assert kept.snapshot("r3").outputs == {"tag": "dataset_v2", "batches": []}, "there is nothing to add"
-    assert kept.snapshot("r1").outputs == {"tag": "dataset_v1", "batches": [one]}, "as its first attempt"
+    assert kept.snapshot("r2").outputs == {"tag": "dataset_v2", "batches": [two]}, "as its first attempt"
     assert content(kept.folder) == before
 
     clone = kept.clone()

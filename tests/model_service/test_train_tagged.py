@@ -70,6 +70,14 @@ def test_a_tag_is_the_batches_it_had_when_it_was_made(made: Two, tmp_path: Path)
     assert newer.newest == [key in keys(made.buckets, "r2") for key in newer.keys]
 
 
+def test_the_holdout_of_tagged_batches_was_never_opened(made: Two) -> None:
+    """The fixture filled its shards with garbage before it trained."""
+    held = [row["key"] for run in ("r1", "r2") for row in made.buckets.manifest(run) if row["split"] == "holdout"]
+    assert held
+    shards = registry.card(made.buckets.models, made.first)["data"]["shards"]
+    assert list(shards) == [uri for uri in made.buckets.shards("r1") if "/train-" in uri]
+
+
 def test_an_unknown_tag_is_named(made: Two, tmp_path: Path) -> None:
     with pytest.raises(StepError, match=r"no tag dataset_v7.*newest is dataset_v2") as failed:
         dataset.load(made.step("r9", "dataset_v7"), tmp_path)

@@ -33,7 +33,8 @@ def test_the_pixels_are_the_same_whether_kept_decoded_or_not(
     assert (len(written), written.decoded) == (150, decoded)
     for sample, view in zip(samples, written, strict=True):
         assert np.array_equal(view, images.view(images.unpack(sample.jpeg, SIDE), SIDE))
-        assert (view.shape, view.dtype) == ((SIDE, SIDE, 3), np.uint8)
+        assert view.shape == (SIDE, SIDE, 3)
+        assert view.dtype == np.uint8
     assert (tmp_path / views.DECODED).stat().st_size == decoded * SIDE * SIDE * 3
     assert (tmp_path / views.PACKED).stat().st_size == sum(len(sample.jpeg) for sample in samples[decoded:])
 
