@@ -33,7 +33,8 @@ _SETTINGS = {
 def check(url: str) -> None:
     """Raise StepError for an address that has a secret in it: command lines and results are for everybody to see."""
     parts = urlsplit(url)
-    if parts.password or (parts.username and parts.scheme in ("http", "https")):
+    secret = parts.password or parts.query or (parts.username and parts.scheme in ("http", "https"))
+    if secret or ("://" not in url and scrubbed(url) != url):
         raise StepError(
             f"the registry's address {scrubbed(url)} has a name or a token in it: command lines and results would show it",
             remedy=f"give the address without it, and the token in a file `password` of the folder that {VARIABLE} names "

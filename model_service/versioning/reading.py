@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,9 +56,11 @@ def tagged_models(url: str) -> dict[str, str]:
 
 
 def _must_have(repository: Repository, tag: str, kind: str) -> None:
-    if not repository.commit_of(tag):
-        there = contents.newest(repository, kind)
-        raise StepError(
-            f"the registry {scrubbed(repository.url)} has no tag {tag}" + (f"; its newest is {there}" if there else ""),
-            remedy=f"name a tag that is there: git ls-remote --tags {scrubbed(repository.url)} '{kind}*'",
-        )
+    if re.fullmatch(rf"{kind}[0-9]+", tag) and repository.commit_of(tag):
+        return
+    there = contents.newest(repository, kind)
+    raise StepError(
+        f"the registry {scrubbed(repository.url)} has no tag {tag or '(none was given)'}"
+        + (f"; its newest is {there}" if there else ""),
+        remedy=f"name a tag that is there: git ls-remote --tags {scrubbed(repository.url)} '{kind}*'",
+    )

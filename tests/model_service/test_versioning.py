@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from model_service import versioning
+from model_service import addresses, versioning
 from model_service.doctor import versioned
 from model_service.errors import StepError
 from model_service.versioning import contents, credentials, local, programs
@@ -179,6 +179,19 @@ def test_an_address_with_a_secret_in_it_is_refused_and_not_repeated(url: str) ->
     assert "hunter2" not in f"{error.value}{error.value.remedy}"
 
 
+@pytest.mark.parametrize("url", ["https://host/r.git?private_token=hunter2", "user:hunter2@host:r.git"])
+def test_so_is_one_that_hides_it_elsewhere(url: str) -> None:
+    with pytest.raises(StepError, match="has a name or a token in it") as error:
+        versioning.latest(url)
+    assert "hunter2" not in f"{error.value}{error.value.remedy}"
+    assert "hunter2" not in addresses.scrubbed(f"--registry={url} '{url}'")
+
+
+def test_other_addresses_are_shown_as_they_are() -> None:
+    for url in ("git@github.com:acme/registry.git", "ssh://git@host:22/r", "file:///srv/a b/r.git", "C:/r", "a@b"):
+        assert addresses.scrubbed(url) == url.replace("//git@", "//***@")
+
+
 def test_a_registry_that_does_not_answer_is_an_error_and_never_taken_for_empty(tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     (tmp_path / "other/file").touch()
@@ -258,6 +271,23 @@ def test_tags_of_others_are_not_counted(bare: Path) -> None:
         versioning.model(str(bare), "model_v1")
     with pytest.raises(StepError, match="its newest is dataset_v2"):
         versioning.dataset(str(bare), "dataset_v3")
+
+
+@pytest.mark.parametrize("tag", ["dataset_v*", "dataset_v1-old", "model_v1", "main", ""])
+def test_what_is_no_datasets_tag_is_not_taken_for_one(bare: Path, tag: str) -> None:
+    with opened(str(bare)) as repository:
+        add(repository, "r1/00000-a")
+        for other in ("dataset_v1-old", "model_v1"):
+            said("git", f"--git-dir={bare}", "tag", other, "dataset_v1")
+    with pytest.raises(StepError, match="has no tag"):
+        versioning.dataset(str(bare), tag)
+
+
+def test_a_datasets_tag_is_no_models(bare: Path) -> None:
+    with opened(str(bare)) as repository:
+        add(repository, "r1/00000-a")
+    with pytest.raises(StepError, match="has no tag dataset_v1"):
+        versioning.model(str(bare), "dataset_v1")
 
 
 def test_a_file_that_somebody_damaged_is_named(bare: Path, tmp_path: Path) -> None:
