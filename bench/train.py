@@ -20,6 +20,8 @@ from pathlib import Path
 REPO = Path(__file__).resolve().parents[1]
 sys.path[:1] = [str(REPO), str(REPO / "plugins")]  # in the place of this folder
 
+import menagerie_contract as contract  # noqa: E402
+
 from bench.training import made, ways  # noqa: E402
 from bench.training.ways import Told, Took, Way  # noqa: E402
 
@@ -34,6 +36,12 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, help="trainings of each way (default: 3; quick: 1)")
     parser.add_argument("--pictures", type=int, help="pictures, held out ones among them (default: 1000; quick: 240)")
     parser.add_argument("--photographs", type=Path, help="folder of <label>/*.jpg to derive the pictures from")
+    parser.add_argument(
+        "--progressive",
+        type=float,
+        default=contract.Train.progressive,
+        help="our share of epochs at half the side (default: the step's, %(default)s)",
+    )
     parser.add_argument("--gpu", action="store_true", help="use a graphics card; else the claim is about processors")
     parser.add_argument("--quick", action="store_true", help="a minute or two, which says little of accuracy")
     given = parser.parse_args()
@@ -45,6 +53,8 @@ def main() -> int:
             strict=True,
         )
     )
+    if not 0 <= given.progressive <= 0.9:
+        parser.error("--progressive is a share from 0 to 0.9")
     if min(epochs, seeds) < 1:
         parser.error("at least one epoch and one seed are needed")
     os.environ |= {"PYTHONWARNINGS": "ignore"} | ({} if given.gpu else {"CUDA_VISIBLE_DEVICES": ""})
@@ -54,7 +64,7 @@ def main() -> int:
         for seed in range(seeds):
             order = list(WAYS) if seed % 2 == 0 else list(reversed(WAYS))  # neither is always the first
             for way in order:
-                one = ways.run(WAYS[way], Told(pictures, epochs, side, given.batch, seed))
+                one = ways.run(WAYS[way], Told(pictures, epochs, side, given.batch, seed, given.progressive))
                 took[way].append(one)
                 print(f"seed {seed}: {way}, {_words(one, epochs)}", flush=True)
     print(json.dumps({"bench": "train", **tell(took, epochs, side)}))

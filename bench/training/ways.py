@@ -19,13 +19,14 @@ Way = Callable[["Told"], "Took"]
 
 @dataclass(frozen=True)
 class Told:
-    """What all ways are told."""
+    """What all ways are told, and what `ours` is: the share of epochs at half the side."""
 
     pictures: Pictures
     epochs: int
     side: int
     batch: int
     seed: int
+    progressive: float
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,7 @@ def ours(told: Told) -> Took:
         image_size=told.side,
         batch_size=told.batch,
         seed=told.seed,
+        progressive=told.progressive,
         validation=VALIDATION,
         weights="none",  # as the other way: no network is needed
     )

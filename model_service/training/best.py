@@ -19,12 +19,12 @@ def of(rows: Rows) -> int | None:
     return min(finite, key=lambda n: rows[n][_LOSS], default=None)
 
 
-def stops(rows: Rows, in_cycle: int, patience: int) -> str:
-    """Why training is to stop after these epochs, of which `in_cycle` are of its last cycle; empty: it goes on."""
+def stops(rows: Rows, counted: int, patience: int) -> str:
+    """Why training is to stop after these epochs, of which only the last `counted` try its patience; empty: it goes on."""
     if math.isnan(rows[-1][_LOSS]):
         return "the validation loss is not a number"
     found = of(rows)
-    worse = min(in_cycle, len(rows) if found is None else len(rows) - 1 - found)
+    worse = min(counted, len(rows) if found is None else len(rows) - 1 - found)
     return f"{worse} epochs were no better than the best one" if patience and worse >= patience else ""
 
 

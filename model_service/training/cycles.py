@@ -10,11 +10,12 @@ from dataclasses import dataclass
 
 import menagerie_contract as contract
 
-from model_service.training import best, numbers, together
+from model_service.training import best, numbers, sides, together
 from model_service.training.checkpoints import Checkpoint, Checkpoints
 from model_service.training.fastai import Callback, Learner
 from model_service.training.numbers import Mixed, Numbers
-from model_service.training.resume import Keep
+from model_service.training.resume import Keep, Place
+from model_service.training.sides import Resizing, Sides
 from model_service.training.start import Start
 
 _FIGURES = ("train_loss", "valid_loss", "accuracy")
@@ -24,7 +25,8 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Fitted:
-    """What a fit came to. `history` has a row an epoch; `best` is the one whose weights the learner's model has now.
+    """What a fit came to. `history` has a row an epoch: its figures, and the `side` of what it learned from, in pixels; `best`
+    is the one whose weights the learner's model has now.
 
     `stopped` says why it ended before its last epoch, `numbers` what it computed with.
     """
@@ -52,8 +54,12 @@ def fit(
     used = numbers.chosen(step, learn.dls.device)
     mixed = None if used == "f32" else Mixed(used, learn.dls.device)
     recalls = [callback for callback in (*learn.cbs, *cbs) if hasattr(callback, "put_back")]
-    keep = Keep(kept, step, start, len(cycles), found, mixed, recalls)
-    each = [_Tell(), keep, *cbs, *together.callbacks(), *([] if mixed is None else [mixed])]
+    seen = sides.plan(step, start, learn.model, sum(epochs for epochs, _ in cycles[:-1]))
+    keep = Keep(kept, step, start, len(cycles), found, mixed, recalls, waits=seen.end)
+    each = [
+        *(_Tell(seen, keep.place), Resizing(seen, keep.place.rows), keep, *cbs),
+        *(*together.callbacks(), *([] if mixed is None else [mixed])),
+    ]
     with (
         learn.no_bar(),
         learn.no_logging(),
@@ -73,7 +79,10 @@ def fit(
                 learn.unfreeze()
             learn.fit_one_cycle(epochs, rate, cbs=each, start_epoch=keep.place.epoch)
     keep.best.put_into(learn.model)
-    history = [{"epoch": n, **dict(zip(_FIGURES, row, strict=True))} for n, row in enumerate(keep.place.rows, 1)]
+    history = [
+        {"epoch": n + 1, "side": seen.of(n), **dict(zip(_FIGURES, row, strict=True))}
+        for n, row in enumerate(keep.place.rows)
+    ]
     chosen = best.of(keep.place.rows)
     if chosen is not None and chosen < len(history) - 1:
         log.info("epoch %d of %d is the best on the validation part, and the model", chosen + 1, len(history))
@@ -95,22 +104,28 @@ class _Tell(Callback):  # type: ignore[misc]  # fastai has no types
 
     order = 60  # after the recorder
 
+    def __init__(self, sides: Sides, place: Place) -> None:
+        self._sides, self._place = sides, place
+
     def before_fit(self) -> None:
         self._start = self._last = time.monotonic()
-        self._done = 0
+        self._done = self._work = 0
 
     def after_batch(self) -> None:
         if not self.training:
             return
-        self._done += 1
-        now = time.monotonic()
+        now, batches, epoch = time.monotonic(), len(self.dls.train), len(self._place.rows)
+        # A picture takes time by its pixels.
+        this, *later = (self._sides.of(n) ** 2 for n in range(epoch, epoch - self.epoch + self.n_epoch))
+        self._done, self._work = self._done + 1, self._work + this
         if now - self._last >= 5:
             self._last = now
             rate = self._done / (now - self._start)
-            left = (1 - self.pct_train) * self.n_epoch * len(self.dls.train)
+            left = (batches - self._place.batch - 1) * this + batches * sum(later)
             log.info(
                 "epoch %d of %d: loss %.3f, %.0f pictures/s, %.0f s left",
-                *(self.epoch + 1, self.n_epoch, self.smooth_loss, rate * self.dls.bs, left / rate),
+                *(self.epoch + 1, self.n_epoch, self.smooth_loss, rate * self.dls.bs),
+                left * (now - self._start) / self._work,
             )
 
     def after_epoch(self) -> None:
@@ -118,6 +133,6 @@ class _Tell(Callback):  # type: ignore[misc]  # fastai has no types
             return  # done by an earlier attempt, skipped by this one
         train, valid, right = self.recorder.log[1:4]
         log.info(
-            "epoch %d of %d done: train loss %.3f, validation loss %.3f, accuracy %.1f %%",
-            *(self.epoch + 1, self.n_epoch, train, valid, right * 100),
+            "epoch %d of %d done: train loss %.3f, validation loss %.3f, accuracy %.1f %%, learned from %d px",
+            *(self.epoch + 1, self.n_epoch, train, valid, right * 100, self._sides.of(len(self._place.rows))),
         )

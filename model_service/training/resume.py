@@ -60,7 +60,8 @@ class Place:
 class Keep(Callback):  # type: ignore[misc]  # fastai has no types
     """Keeps checkpoints of a training that begins, or goes on, at `place`; takes a last one when it is asked to terminate.
 
-    Keeps the best weights too, and stops a training that gets no better in the last of its `cycles`.
+    Keeps the best weights too, and stops a training of `cycles` that gets no better. The first epochs, so many as it `waits`,
+    are not counted: those of a new head alone, and those that learn from smaller pictures than are watched.
     """
 
     order = 80  # after all others: what they do is in it
@@ -74,9 +75,10 @@ class Keep(Callback):  # type: ignore[misc]  # fastai has no types
         found: Checkpoint | None,
         mixed: Mixed | None = None,
         recalls: Sequence[Recalls] = (),
+        waits: int = 0,
     ) -> None:
         self._kept, self._step, self._start, self._cycles, self._found = kept, step, start, cycles, found
-        self._mixed, self._recalls = mixed, recalls
+        self._mixed, self._recalls, self._waits = mixed, recalls, waits
         self.place = Place() if found is None else Place(**found.facts["place"])
         self.best = best.Best() if found is None else best.Best(found.tensors, self._at_best)
         self._trained = self._terminated = False
@@ -139,8 +141,7 @@ class Keep(Callback):  # type: ignore[misc]  # fastai has no types
         place.epoch, place.batch = place.epoch + 1, 0
         if self._at_best:
             self.best.keep(self.model)
-        last = place.cycle == self._cycles - 1
-        why = best.stops(place.rows, place.epoch if last else 0, self._step.patience)
+        why = best.stops(place.rows, max(0, len(place.rows) - self._waits), self._step.patience)
         if place.epoch == self.n_epoch:
             place.cycle, place.epoch = place.cycle + 1, 0
         if why and place.cycle < self._cycles:

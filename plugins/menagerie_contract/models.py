@@ -38,6 +38,13 @@ class Train(Batch):
     epochs: int = arg("passes over the training pictures (fit one cycle)", 10, least=1)
     freeze_epochs: int = arg("passes before those in which only a new head learns; none from scratch", 1, least=0)
     image_size: int = arg("side of the square the model sees, in pixels", 224, least=32, most=1024)
+    progressive: float = arg(
+        "share of the epochs, the first ones, of a training from scratch that learn from pictures of half the side, in a third "
+        "of the time; 0: none",
+        0.0,
+        least=0,
+        most=0.9,
+    )
     batch_size: int = arg("pictures per optimiser step", 32, least=2)
     learning_rate: float = arg("peak of the one-cycle schedule", 3e-3, least=1e-8, most=10)
     label_smoothing: float = arg("share of certainty taken from the true class", 0.1, least=0, most=0.9)

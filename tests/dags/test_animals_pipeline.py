@@ -201,6 +201,7 @@ def test_the_form_can_be_sent_as_it_stands(pipeline: Any) -> None:
         "network": "resnet34",
         "warm_start": True,
         "weights": "auto",
+        "progressive": 0.0,
         "batch_size": 32,
         "learning_rate": 3e-3,
         "mixup": 0.0,

@@ -24,7 +24,10 @@ from tests.model_service.conftest import Trained
 from tests.model_service.test_report import CONTRASTS, EVIL
 
 KINDS = ["cat", "dog", "giraffe"]
-HISTORY = [{"epoch": n, "train_loss": 2 / n, "valid_loss": 2.2 / n, "accuracy": 1 - 0.5 / n} for n in (1, 2, 3)]
+HISTORY = [
+    {"epoch": n, "side": 112 if n < 2 else 224, "train_loss": 2 / n, "valid_loss": 2.2 / n, "accuracy": 1 - 0.5 / n}
+    for n in (1, 2, 3)
+]
 STEP = contract.Train(
     run="r1", models="gs://animals_models", result="", registry="https://joe:hush@git.example/r.git", epochs=3
 )
@@ -121,6 +124,7 @@ def test_the_page_says_what_the_model_is_and_how_good(shown: Shown) -> None:
     )
     assert "of 120 validation pictures right" in told
     assert "It began with the weights of the champion before it (r0-0000aaaa), and learned from 1,080 pictures." in told
+    assert "1 112 px 2 2.2 50.0% 2 224 px 1 1.1 75.0%" in told, "its epochs, and the sides of what they learned from"
 
 
 def test_each_class_has_its_pictures_and_its_scores(shown: Shown) -> None:
@@ -162,7 +166,8 @@ def test_markdown_says_the_same() -> None:
         "- dataset: dataset\\_v3",
         "- batch r0/00000-0a1b, manifest " + "ab" * 32,
         "| class | learned from | validated on | precision | recall | F1 |",
-        "| 3 | 0.667 | 0.733 | 83.3% |",
+        "| 1 | 112 px | 2 | 2.2 | 50.0% |",
+        "| 3 | 224 px | 0.667 | 0.733 | 83.3% |",
         "    python -m model_service train \\",
         "- parent: r0-0000aaaa",
     ):

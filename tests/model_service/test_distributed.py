@@ -33,8 +33,8 @@ def step(models: str = "", **arguments: Any) -> contract.Train:
     return contract.Train(run="r1", models=models, result="", **told | arguments)
 
 
-def dataset() -> Dataset:
-    views = np.random.default_rng(0).integers(0, 256, (20, 32, 32, 3), dtype=np.uint8)
+def dataset(side: int) -> Dataset:
+    views = np.random.default_rng(0).integers(0, 256, (20, side, side, 3), dtype=np.uint8)
     return Dataset(views, ["cat", "dog"] * 10, [f"{n:020x}" for n in range(20)])
 
 
@@ -77,7 +77,7 @@ class Terminate(Callback):  # type: ignore[misc]
 
 def learned(told: contract.Train, terminate: bool = False) -> Outcome:
     """What a training comes to: weights, figures, and what each process saw of every batch."""
-    data = distributed.shared(dataset)
+    data = distributed.shared(functools.partial(dataset, told.image_size))
     learn, watch, kept = small(data, told), Watch(), Checkpoints(told.models, told.run, {})
     found = kept.latest()
     fitted = cycles.fit(learn, told, Start("none"), kept, found, [watch, *([Terminate()] if terminate else [])])
@@ -92,18 +92,22 @@ def learned(told: contract.Train, terminate: bool = False) -> Outcome:
 
 
 def test_two_processes_learn_what_one_learns_from_whole_batches(tmp_path: Path) -> None:
-    """The same gradients, and so the same weights, figures and pictures; also when another attempt goes on in the middle."""
+    """The same gradients, and so the same weights, figures and pictures; also when another attempt goes on in the middle, and
+    of pictures of half the side in the first epoch.
+    """
+    progressive = {"image_size": 96, "progressive": 0.5}
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()
-    alone = learned(step(f"file://{tmp_path}/one")).counts
+    alone = learned(step(f"file://{tmp_path}/one", **progressive)).counts
 
-    told = step(f"file://{tmp_path}/two")
+    told = step(f"file://{tmp_path}/two", **progressive)
     with pytest.raises(SystemExit) as ended:
         ranks.run(functools.partial(learned, terminate=True), told, processes=2)
     assert ended.value.code == ranks.TERMINATED
     together = ranks.run(learned, told, processes=2).counts
 
     assert together["resumed"]
+    assert [row["side"] for row in together["history"]] == [48, 96]
     one, other = together["ends"]
     assert one == other
     for value, expected in zip(one, alone["ends"][0], strict=True):

@@ -56,7 +56,11 @@ class Watch(Callback):  # type: ignore[misc]
 
 @pytest.fixture(scope="module")
 def data() -> Dataset:
-    views = np.random.default_rng(0).integers(0, 256, (18, 32, 32, 3), dtype=np.uint8)
+    return made(32)
+
+
+def made(side: int) -> Dataset:
+    views = np.random.default_rng(0).integers(0, 256, (18, side, side, 3), dtype=np.uint8)
     return Dataset(views, ["cat", "dog"] * 9, [f"{n:020x}" for n in range(18)])
 
 
@@ -99,6 +103,7 @@ WAYS: dict[str, tuple[Start, dict[str, Any]]] = {
     "imagenet": (IMAGENET, {}),
     "mixup": (SCRATCH, {"mixup": 0.4, "balance": "weights"}),
     "bf16": (SCRATCH, {"numbers": "bf16"}),
+    "progressive": (SCRATCH, {"image_size": 96, "progressive": 0.7, "mixup": 0.4, "numbers": "bf16"}),
     "patience": (SCRATCH, {"patience": 1, "epochs": 5, "learning_rate": 0.3}),
     "deterministic": (SCRATCH, {"deterministic": True, "freeze_epochs": 0}),
 }
@@ -112,11 +117,12 @@ def test_it_ends_the_same_from_every_batch_of_every_cycle(
     monkeypatch.setattr(resume, "EVERY", 0.0)
     start, arguments = WAYS.get(way, (SCRATCH, {}))
     step = dataclasses.replace(STEP, **arguments)
-    data = weighted(data) if way == "draws" else data
+    data = weighted(data) if way == "draws" else made(step.image_size)
     fitted, trained, steps, taken = run(data, start, step=step)
     epochs = len(fitted.history)
     assert epochs == step.epochs + (way == "imagenet") or fitted.stopped
     assert bool(fitted.stopped) == (way == "patience")
+    assert len({row["side"] for row in fitted.history}) == 1 + (way == "progressive")
     assert len(steps) == epochs * BATCHES
     assert len(taken) == epochs * (BATCHES + 1), "one a batch, and one as the epoch is done"
     for checkpoint in taken:

@@ -27,7 +27,7 @@ from tests.model_service.conftest import Trained
 
 VARIABLES = ("MLFLOW_TRACKING_URI", "MLFLOW_EXPERIMENT_NAME", "MLFLOW_ALLOW_FILE_STORE", "WANDB_API_KEY", "WANDB_MODE")
 STEP = contract.Train(run="r1", models="file:///m", result="", registry="https://joe:hush@git.example/r.git")
-ROWS = [{"epoch": n, "train_loss": 1.0 / n, "valid_loss": 2.0 / n, "accuracy": 0.1 * n} for n in (1, 2, 3)]
+ROWS = [{"epoch": n, "side": 32, "train_loss": 1.0 / n, "valid_loss": 2.0 / n, "accuracy": 0.1 * n} for n in (1, 2, 3)]
 
 
 @pytest.fixture(autouse=True)

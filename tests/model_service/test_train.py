@@ -142,7 +142,7 @@ def test_the_onnx_file_is_whole_and_takes_any_number_of_pictures(trained: Traine
 
 def test_the_history_has_a_row_an_epoch(trained: Trained) -> None:
     rows = list(csv.DictReader(io.StringIO((trained.folder / "history.csv").read_text())))
-    assert [row["epoch"] for row in rows] == ["1"]
+    assert [(row["epoch"], row["side"]) for row in rows] == [("1", "32")]
     assert float(rows[0]["accuracy"]) == pytest.approx(trained.card["metrics"]["accuracy"], rel=1e-4)
     with Image.open(trained.folder / "history.png") as picture:
         assert picture.format == "PNG"

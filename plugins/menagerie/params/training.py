@@ -56,6 +56,12 @@ TRAINING = {
         "Start from the champion's weights, where its network allows it; known classes keep what was learned of them.",
     ),
     "weights": starting_weights(),
+    "progressive": _asked(
+        "progressive",
+        "Progressive resizing",
+        "Share of the epochs, the first ones, that see pictures of half the side when training from scratch, in a third of the "
+        "time. 0: none.",
+    ),
     "batch_size": _asked("batch_size", "Batch size", "Pictures an optimiser step."),
     "learning_rate": _asked("learning_rate", "Learning rate", "The peak of the one-cycle schedule."),
     "mixup": _asked("mixup", "MixUp", "Its strength, alpha; 0.4 is usual. 0: off."),
