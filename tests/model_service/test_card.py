@@ -295,3 +295,18 @@ def test_a_loss_far_above_all_others_does_not_flatten_the_curve() -> None:
 def test_a_training_of_one_epoch_has_a_dot_and_of_many_a_line_alone() -> None:
     assert charts.accuracy(HISTORY[:1]).count("stroke-linecap: round") >= 1
     assert charts.accuracy([HISTORY[0] | {"epoch": n} for n in range(1, 40)]).count("stroke-linecap: round") == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"data": {"left_out": ["0a1b"]}}, "1 picture with two labels"),
+        ({"data": {"left_out": ["0a1b", "2c3d"]}}, "2 pictures with two labels"),
+        ({"data": {"available": 9000}}, "9,000"),
+        ({"data": {"tag": ""}}, "no tag"),
+    ],
+)
+def test_what_is_not_always_so_is_told_in_both(changes: dict[str, Any], sentence: str) -> None:
+    one = made(**changes)
+    assert sentence in one.markdown()
+    assert sentence in one.html()
