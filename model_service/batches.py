@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from model_service import streams
 from model_service.ahead import Ahead
-from model_service.ledger import Batch, read_head
+from model_service.ledger import read_head
 from model_service.retractions import doubts
 from model_service.scratch import scratch
 from model_service.shards import BadShard, Sample, read_shard
@@ -47,8 +47,9 @@ MANIFEST = pa.schema(
     ]
 )
 _RESTORE = (
-    "Every batch's manifest is read, also those of other runs: restore this one (gcloud storage ls --all-versions tells its "
-    "generations) from the bucket's older generations or a backup."
+    "Every batch's manifest is read, also those of other runs: restore this one. With plain DVC: in a clone of the data "
+    "registry, dvc pull batches/<batch>.dvc, then copy its files to where the message says. Or from a backup, or the bucket's "
+    "older generations (gcloud storage ls --all-versions tells them)."
 )
 _SHA256 = b"sha256:"  # prefix of the shards' hashes in the manifest's schema metadata
 
@@ -77,25 +78,24 @@ def manifests(models: str, run: str | None = None, store: Store | None = None) -
     store = store or open_store(models)
     for batch in read_head(models, store).batches:
         if run in (None, batch.run):
-            yield batch.name, _manifest(store, models, batch)
+            yield batch.name, _read(store, models, batch.name, batch.manifest)
 
 
 def manifest(models: str, batch: str) -> pa.Table:
-    """A batch's manifest. Raises BadShard on other bytes than were committed."""
+    """A batch's manifest. Raises BadShard when it is missing, or of other bytes than were committed."""
     store = open_store(models)
     for one in read_head(models, store).batches:
         if one.name == batch:
-            return _manifest(store, models, one)
+            return _read(store, models, one.name, one.manifest)
     raise BadShard(f"there is no batch {batch} in {contract.batches(models)}")
-
-
-def _manifest(store: Store, models: str, batch: Batch) -> pa.Table:
-    return _read(store, models, batch.name, batch.manifest)
 
 
 def _read(store: Store, models: str, name: str, sha256: str) -> pa.Table:
     uri = contract.manifest(models, name)
-    data = store.read(name_in(store, uri))
+    try:
+        data = store.read(name_in(store, uri))
+    except NotFound as error:
+        raise BadShard(f"{uri} is missing", remedy=_RESTORE) from error
     if hashlib.sha256(data).hexdigest() != sha256:
         raise BadShard(f"{uri} is not the manifest that was committed: its sha256 differs", remedy=_RESTORE)
     return pq.read_table(io.BytesIO(data), use_threads=False)  # its threads may abort a process that ends soon
@@ -107,10 +107,7 @@ def named(models: str, wanted: dict[str, str], store: Store | None = None) -> It
     """
     store = store or open_store(models)
     for name in reversed(wanted):
-        try:
-            yield name, _read(store, models, name, wanted[name])
-        except NotFound as error:
-            raise BadShard(f"{contract.manifest(models, name)} is missing", remedy=_RESTORE) from error
+        yield name, _read(store, models, name, wanted[name])
 
 
 def retracted(models: str, store: Store | None = None) -> dict[str, set[str]]:
@@ -186,7 +183,7 @@ def described(models: str, uris: Iterable[str]) -> dict[str, Described]:
     for batch in read_head(models, store).batches:
         if batch.name not in wanted:
             continue
-        table = _manifest(store, models, batch)
+        table = _read(store, models, batch.name, batch.manifest)
         known = {
             uri: sha for split in contract.SPLITS for uri, sha in shards_in(models, batch.name, table, split).items()
         }

@@ -1,18 +1,20 @@
 """promote: the candidate becomes the champion by compare-and-swap, if a verdict over the very champion says so.
 
 Another run may have promoted its own model since this run's judge looked. Then the candidate is judged anew, against that one
-and by the same rules, and promoted or not as that verdict says; which stands beside the first.
+and by the same rules, and promoted or not as that verdict says; which stands beside the first. Nothing becomes champion
+whose files are not those that its card describes: whatever starts from a champion, serves it or tags it would fail from then.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 from typing import Any
 
 import menagerie_contract as contract
 
-from model_service import registry
+from model_service import registry, verdicts
 from model_service.errors import StepError
 from model_service.registry.pointer import read
 from model_service.results import Outcome
@@ -26,7 +28,7 @@ log = logging.getLogger(__name__)
 def promote(step: contract.Promote) -> Outcome:
     """Outputs: `promoted`, whether the candidate is the champion; `version`, the champion now; `verdict`, which decided it."""
     first = _verdict(step)
-    card = registry.card(step.models, step.candidate)
+    card, whole = registry.card(step.models, step.candidate), False
     for _ in range(ROUNDS):
         pointer, generation = read(step.models)
         current = (pointer or {}).get("version") or ""
@@ -35,6 +37,9 @@ def promote(step: contract.Promote) -> Outcome:
             return _outcome(step, pointer, _uri(step, first, pointer.get("previous") or ""), "")
         if past := _past(step, pointer):
             return _outcome(step, pointer, _uri(step, first, first["champion"] or ""), past)
+        if not whole:  # before minutes are spent on a new verdict
+            registry.verify(step.models, card)
+            whole = True
         verdict = first if (first["champion"] or "") == current else _anew(step, first, current)
         uri = _uri(step, first, current)
         if not verdict["promote"]:
@@ -83,7 +88,7 @@ def _verdict(step: contract.Promote) -> dict[str, Any]:
     store = open_store(step.models)
     uri = contract.verdict(step.models, step.run)
     try:
-        verdict: dict[str, Any] = json.loads(store.read(name_in(store, uri)))
+        verdict = verdicts.parse(store.read(name_in(store, uri)), uri)
     except NotFound:
         raise StepError(f"{step.candidate} has no verdict: {uri} does not exist", remedy="run judge first") from None
     if not verdict["promote"] or verdict["candidate"] != step.candidate:
@@ -109,20 +114,19 @@ def _anew(step: contract.Promote, first: dict[str, Any], champion: str) -> dict[
     store, uri = open_store(step.models), _uri(step, first, champion)
     name = name_in(store, uri)
     try:
-        verdict: dict[str, Any] = json.loads(store.read(name))
-        return verdict
+        return verdicts.parse(store.read(name), uri)
     except NotFound:
         log.info(
             "%s was judged against %s, and now the champion is %s: judging anew",
             *(step.candidate, first["champion"] or "none", champion or "none"),
         )
-    if not isinstance(first.get("rules"), dict):
+    known = {rule.name for rule in dataclasses.fields(judging.Rules)}
+    if not isinstance(first.get("rules"), dict) or not first["rules"].keys() <= known or "seed" not in first:
         raise StepError(
-            f"the champion moved meanwhile: {step.candidate} was judged against {first['champion'] or 'none'} by an earlier "
+            f"the champion moved meanwhile: {step.candidate} was judged against {first['champion'] or 'none'} by another "
             f"release, now it is {champion or 'none'}",
             remedy="start a new run: it judges against today's champion",
         )
     found = judging.examine(step.models, step.candidate, champion, judging.Rules(**first["rules"]), first["seed"])
     text = json.dumps(found, indent=2, ensure_ascii=False).encode()
-    anew: dict[str, Any] = json.loads(write_once(store, name, text))
-    return anew
+    return verdicts.parse(write_once(store, name, text), uri)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,14 +43,31 @@ def place(uri: str, models: str) -> None:
 def begin(uri: str, *, again: bool = False) -> dict[str, Any] | None:
     """The result of an earlier attempt that succeeded, else None; what a failed one left is cleared away.
 
-    With `again` a success is cleared away too: the step is to be proved anew.
+    With `again` a success is cleared away too: the step is to be proved anew. Raises StoreError for a result in a folder that
+    cannot be written, before any work is done in vain.
     """
     store, name = locate(uri)
     found, generation = _read(store, name)
-    if found is None or (found["status"] == "ok" and not again):
+    if found is not None and found["status"] == "ok" and not again:
         return found
+    _check_writable(uri)
+    if found is None:
+        return None
     store.delete_if_generation(name, generation)
     return None
+
+
+def _check_writable(uri: str) -> None:
+    if not uri.startswith("file:///"):
+        return  # a bucket tells when it is written to
+    folder = Path(uri.removeprefix("file://")).parent
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    if not os.access(folder, os.W_OK):
+        raise StoreError(
+            f"{uri} could not be written: {folder} is read-only for user {os.geteuid()}",
+            remedy="Mount it so that it can be written, or give that user access (chown or chmod).",
+        )
 
 
 def finish(uri: str, document: dict[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from model_service.progress import progress
 from model_service.results import Outcome
 from model_service.scratch import scratch
 from model_service.storage import NotFound, locate
-from model_service.versioning import contents, figures, filling, transfer
+from model_service.versioning import contents, figures, filling, transfer, whole
 from model_service.versioning.publishing import publish
 from model_service.versioning.repository import Change, Repository, opened
 
@@ -35,7 +35,11 @@ def snapshot(step: contract.Snapshot) -> Outcome:
         log.warning("WARNING: no data registry (MENAGERIE_REGISTRY) is set: no tag will lead back to %s", what)
         return Outcome({}, {"tag": ""} | outputs, "no data registry: nothing is versioned")
     with opened(step.registry, make=True) as repository:
+        _check(step, repository)
         publish(repository, lambda: _beginning(step, repository))
+        if step.remote:
+            with scratch("remote") as folder:
+                transfer.of(repository, step.models, step.remote, folder)
         return _model(step, repository) if step.model else _data(step, repository)
 
 
@@ -44,6 +48,7 @@ def _data(step: contract.Snapshot, repository: Repository) -> Outcome:
     config, pointers = transfer.committed(repository), _pushed(step, repository)
 
     def propose() -> Change | str:
+        _check(step, repository)
         there, newest = _known(repository), contents.newest(repository, contents.DATASETS)
         missing = {name: pointer for name, pointer in pointers.items() if name not in there}
         if not missing:
@@ -93,6 +98,7 @@ def _model(step: contract.Snapshot, repository: Repository) -> Outcome:
         }
 
     def propose() -> Change | str:
+        _check(step, repository)
         if found := contents.models(repository).get(step.model):
             return found
         tag = contents.following(contents.newest(repository, contents.MODELS), contents.MODELS)
@@ -100,6 +106,12 @@ def _model(step: contract.Snapshot, repository: Repository) -> Outcome:
 
     tag = publish(repository, propose)
     return Outcome({"model": step.model}, {"tag": tag}, f"{tag} is {step.model}")
+
+
+def _check(step: contract.Snapshot, repository: Repository) -> None:
+    """Raise StepError unless the registry is whole, and this bucket's."""
+    whole.tags(repository, contents.MODELS if step.model else contents.DATASETS)
+    whole.ours(repository, step.models)
 
 
 def _beginning(step: contract.Snapshot, repository: Repository) -> Change | str:

@@ -225,7 +225,7 @@ def test_help_lists_every_field_with_its_text_and_default(name: str, capsys: pyt
         ("evaluate", "listed and copied for a person (default: 50; from 0 to 1000)"),
         ("evaluate", "retraining is called for (default: 500; at least 1)"),
         ("evaluate", "retraining is called for (default: 0.95; from 0 to 1)"),
-        ("judge", "must be above its negative (default: 0.0; from 0 to 1)"),
+        ("judge", "must be at least its negative (default: 0.0; from 0 to 1)"),
         ("train", "(default: 42; from 0 to 4294967295)"),
         ("train", "name of the pipeline run; everything the step writes stands under it --models"),
     ],

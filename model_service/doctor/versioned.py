@@ -11,7 +11,7 @@ from model_service.addresses import scrubbed
 from model_service.doctor import buckets
 from model_service.doctor.checks import Finding
 from model_service.storage import open_store
-from model_service.versioning import contents, local, transfer
+from model_service.versioning import contents, local, transfer, whole
 from model_service.versioning.repository import opened
 
 
@@ -27,6 +27,8 @@ def registry(url: str) -> Finding:
         return Finding("failed", f"{folder} cannot be written", "Let the user of the steps write there (chown, chmod).")
     with opened(url) as repository:
         repository.may_push()
+        for kind in (contents.DATASETS, contents.MODELS):
+            whole.tags(repository, kind)
         newest = [contents.newest(repository, kind) for kind in (contents.DATASETS, contents.MODELS)]
     tags = ", ".join(filter(None, newest)) or "nothing yet"
     return Finding("ok", f"{scrubbed(url)}: read, and may be pushed to; newest: {tags}")

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import menagerie_contract as contract
 
 from model_service.errors import StepError
 from model_service.registry import pointer, shelf, words
-from model_service.registry.versions import BadModel, card, load
+from model_service.registry.versions import card
+from model_service.registry.whole import verify
 from model_service.storage import Conflict, Exists
 
-READERS = 4  # files in memory at the same time
 ROLLBACK = "registry rollback"  # stands for the run in what the pointer says of a withdrawn version
-
-log = logging.getLogger(__name__)
 
 
 def promote(step: contract.Registry) -> None:
@@ -72,29 +67,6 @@ def rollback(step: contract.Registry) -> None:
     further = pointer.earlier(pointer.read(step.models)[0])
     print(f"rolled back once more, {further[0]} would be" if further else "no champion before it is known")
     print(_website(step, to, described))
-
-
-def verify(models: str, described: dict[str, Any], told: Callable[[str, str], object] | None = None) -> None:
-    """Read every file of the version of that card. Raises BadModel that names all that are not whole; `told` hears of
-    each file what is wrong with it, "" for nothing.
-    """
-
-    def look(file: str) -> str:
-        try:
-            load(models, described["version"], file)
-        except BadModel as error:
-            return error.message
-        return ""
-
-    with ThreadPoolExecutor(READERS) as pool:
-        found = dict(zip(described["files"], pool.map(look, described["files"]), strict=True))
-    for file, wrong in found.items():
-        if told:
-            told(file, wrong)
-    if wrongs := [wrong for wrong in found.values() if wrong]:
-        remedy = "Restore them (gcloud storage ls --all-versions tells their generations), or name another version."
-        raise BadModel("; ".join(wrongs), remedy=remedy)
-    log.info("%s: %d files, hashes as its card says", described["version"], len(found))
 
 
 def _objection(step: contract.Registry, described: dict[str, Any], current: str) -> str:

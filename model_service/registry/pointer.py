@@ -21,6 +21,7 @@ from model_service.registry.versions import BadModel, card, hashes, removing
 from model_service.storage import Conflict, name_in, open_store, read_live
 
 MOST = 100  # versions that the pointer remembers
+WITHDRAWN = ("version", "run", "why")
 
 
 def champion(models: str) -> tuple[dict[str, Any] | None, int]:
@@ -149,9 +150,29 @@ def read(models: str) -> tuple[dict[str, Any] | None, int]:
         pointer = json.loads(data)
     except ValueError as error:
         raise BadModel(f"{uri} is damaged: {error}", remedy=_REPAIR) from error
-    if not isinstance(pointer, dict) or not isinstance(pointer.get("version", 0), str | None):
-        raise BadModel(f"{uri} is damaged: it names no version", remedy=_REPAIR)
+    if wrong := complaint(pointer):
+        raise BadModel(f"{uri} is damaged: {wrong}", remedy=_REPAIR)
     return pointer, generation
+
+
+def complaint(pointer: Any) -> str:
+    """What is wrong with it in a few words, "" for nothing; of an earlier release's, parts may be missing. Pure."""
+    if not isinstance(pointer, dict) or not isinstance(pointer.get("version", 0), str | None):
+        return "it names no version"
+    for part in ("previous", "run", "verdict"):
+        if not isinstance(pointer.get(part), str | None):
+            return f"{part!r} is no text"
+    before = pointer.get("earlier")
+    if before is not None and not (isinstance(before, list) and all(_text(version) for version in before)):
+        return "'earlier' is no list of versions"
+    gone = pointer.get("withdrawn")
+    if gone is not None and not (isinstance(gone, dict) and all(_text(gone.get(key)) for key in WITHDRAWN)):
+        return "'withdrawn' does not say which version, by which run and why"
+    return ""
+
+
+def _text(value: object) -> bool:
+    return isinstance(value, str) and bool(value)
 
 
 def _exists(models: str, version: str) -> bool:

@@ -19,7 +19,7 @@ import menagerie_contract as contract
 
 from model_service.errors import StepError
 from model_service.evaluation.words import counted
-from model_service.registry import pointer, shelf, words
+from model_service.registry import pointer, shelf, tags, words
 from model_service.registry.shelf import Shelved
 from model_service.registry.versions import CARD, REMOVING, BadModel
 from model_service.storage import Conflict, Store, name_in, open_store, write_once
@@ -31,19 +31,14 @@ log = logging.getLogger(__name__)
 
 def collect(step: contract.Registry) -> None:
     """Remove what nobody needs, the oldest first. Raises StepError."""
-    if step.yes and not step.registry:
-        raise StepError(
-            "which models are tagged is not known: nothing was removed",
-            remedy="Name the data registry with --registry=…, or say that there is none: --registry=none.",
-        )
-    tags = shelf.tags(step.registry, sure=step.yes)
     shelved = shelf.versions(step.models)
+    tagged, uncertain = _tags(step, [one.version for one in shelved])
     cards = shelf.cards(step.models, (one.version for one in shelved if one.finished))
-    stays = reasons(shelved, pointer.read(step.models)[0], cards, tags or {}, step.keep, time.time())
+    stays = reasons(shelved, pointer.read(step.models)[0], cards, tagged, step.keep, time.time())
     going = [one for one in reversed(shelved) if not stays[one.version]]
     _tell(shelved, stays, going, "go" if step.yes else "would go")
-    if tags is None:
-        print("TAGS ARE NOT KNOWN: a tagged version may be among these. Name the data registry with --registry.")
+    if uncertain:
+        print(f"TAGS ARE NOT KNOWN: a tagged version may be among these. --yes would be refused: {uncertain}")
     if not step.yes:
         print("nothing was removed" + ("; --yes removes them" if going else ""))
         return
@@ -52,6 +47,16 @@ def collect(step: contract.Registry) -> None:
             _delete(open_store(step.models), _place(step, one), [REMOVING])
     freed = [one.size for one in going if _remove(step, one)]
     print(f"removed {counted(len(freed), 'version')}, {words.megabytes(sum(freed))}")
+
+
+def _tags(step: contract.Registry, versions: Sequence[str]) -> tuple[dict[str, str], str]:
+    """Version → tag; and why that may not be all there are, which only a look may ignore. Raises StepError."""
+    try:
+        return tags.sure(step.registry, versions), ""
+    except tags.Uncertain as error:
+        if step.yes:
+            raise
+        return {}, f"{error.message}. {error.remedy}"
 
 
 def reasons(

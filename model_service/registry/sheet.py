@@ -8,34 +8,38 @@ from typing import Any
 import menagerie_contract as contract
 
 from model_service.errors import StepError
-from model_service.registry import by_hand, pointer, shelf, words
+from model_service.registry import pointer, shelf, tags, whole, words
 from model_service.registry.overview import marks
+from model_service.registry.tags import Tags
 from model_service.registry.versions import BadModel, card, int8, removing
+from model_service.verdicts import BadVerdict
 
 DEEPEST = 100  # parents shown
 
 
 def sheet(step: contract.Registry) -> None:
-    """Raises BadModel, after all is shown, when a file is not what the card says."""
+    """Raises BadModel, after all is shown, when a file is not what the card says; StepError when no tags are to be had."""
     if not step.version:
         raise StepError("no version is named", remedy="registry show VERSION; `registry list` shows them.")
     described = card(step.models, step.version)
-    print(words.columns([row for row in _facts(step, described) if row[1]]))
+    tagged = tags.ask(step.registry)
+    print(words.columns([row for row in _facts(step, described, tagged) if row[1]]))
     print()
     rows = [("FILE", "BYTES", "SHA256", "")]
     try:
-        by_hand.verify(step.models, described, lambda file, wrong: rows.append(_file(described, file, wrong)))
+        whole.verify(step.models, described, lambda file, wrong: rows.append(_file(described, file, wrong)))
     finally:
         print(words.columns(rows))
+    if tagged.failed:
+        raise tagged.failed
 
 
-def _facts(step: contract.Registry, described: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _facts(step: contract.Registry, described: dict[str, Any], tagged: Tags) -> Iterator[tuple[str, str]]:
     data, training, now = described.get("data") or {}, described.get("training") or {}, pointer.read(step.models)[0]
     classes = described.get("classes") or []
-    tags = shelf.tags(step.registry)
     yield "version", step.version
     yield "state", ", ".join(_state(step, now))
-    yield "tag", "not known: name the data registry with --registry" if tags is None else tags.get(step.version, "none")
+    yield "tag", tagged.note or tagged.shown(step.version, without="none")
     yield "created", _joined(described.get("created"), "commit", described.get("commit"))
     size = (described.get("preprocessing") or {}).get("size")
     yield "network", _joined(described.get("architecture"), "at", f"{size} px" if size else "")
@@ -45,9 +49,12 @@ def _facts(step: contract.Registry, described: dict[str, Any]) -> Iterator[tuple
     yield "run", shelf.run_of(described)
     yield "training", ", ".join(f"{name}={value}" for name, value in training.items())
     yield "validation", words.share((described.get("metrics") or {}).get("accuracy"))
-    verdict = shelf.verdict(step.models, described)
-    yield "held out", _held_out(verdict)
-    yield "verdict", "none" if verdict is None else verdict["reason"]
+    try:
+        verdict = shelf.verdict(step.models, described)
+        yield "held out", _held_out(verdict)
+        yield "verdict", "none" if verdict is None else verdict["reason"]
+    except BadVerdict as error:
+        yield "verdict", f"{error.message}. {error.remedy}"
     yield "int8", _int8(step)
     yield "parents", " ← ".join(lineage(step.models, described)) or "none"
 
@@ -93,7 +100,7 @@ def _held_out(verdict: dict[str, Any] | None) -> str:
         return ""
     said = f"{words.share(right)} of {verdict['pictures']} pictures" if "pictures" in verdict else words.share(right)
     gap = verdict.get("difference")
-    if not gap or gap.get("value") is None:
+    if not gap or any(gap.get(key) is None for key in ("value", "low", "high")):
         return said
     points = [f"{100 * gap[key]:+.1f}" for key in ("value", "low", "high")]
     return f"{said}; {points[0]} points beside {verdict['champion']} (95%: {points[1]} to {points[2]})"

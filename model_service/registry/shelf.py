@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import logging
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -11,15 +9,13 @@ from typing import Any
 
 import menagerie_contract as contract
 
-from model_service.errors import StepError
+from model_service import verdicts as judged
 from model_service.registry.versions import CARD, REMOVING, BadModel, card
 from model_service.storage import Blob, NotFound, name_in, open_store
+from model_service.verdicts import BadVerdict
 
 READERS = 16  # cards read at the same time
 _BRIEF = ("version", "run", "training", "classes", "metrics", "parent")  # of a card: what it was trained on is long
-NONE = "none"  # --registry=none: there is no data registry
-
-log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -78,12 +74,15 @@ def cards(models: str, versions: Iterable[str]) -> dict[str, dict[str, Any] | Ba
         return dict(zip(wanted, pool.map(read, wanted), strict=True))
 
 
-def verdicts(models: str, cards: Mapping[str, dict[str, Any] | BadModel]) -> dict[str, dict[str, Any]]:
-    """The verdicts on those versions that have one, of the runs that trained them."""
+def verdicts(models: str, cards: Mapping[str, dict[str, Any] | BadModel]) -> dict[str, dict[str, Any] | BadVerdict]:
+    """The verdicts on those versions that have one, of the runs that trained them; or what is wrong with them."""
 
-    def read(version: str) -> dict[str, Any] | None:
+    def read(version: str) -> dict[str, Any] | BadVerdict | None:
         described = cards[version]
-        return None if isinstance(described, BadModel) else verdict(models, described)
+        try:
+            return None if isinstance(described, BadModel) else verdict(models, described)
+        except BadVerdict as error:
+            return error
 
     with ThreadPoolExecutor(READERS) as pool:
         return {version: found for version, found in zip(cards, pool.map(read, cards), strict=True) if found}
@@ -91,13 +90,13 @@ def verdicts(models: str, cards: Mapping[str, dict[str, Any] | BadModel]) -> dic
 
 def verdict(models: str, described: dict[str, Any], over: str | None = None) -> dict[str, Any] | None:
     """The verdict on the model of that card, of the run that trained it; None: it was not judged. With `over` the one over
-    that champion ("": none), if promote made it later (see promote).
+    that champion ("": none), if promote made it later (see promote). Raises BadVerdict.
     """
     run = run_of(described)
     if not run:
         return None
     found = _read(models, contract.verdict(models, run), described)
-    if found is None or over is None or (found.get("champion") or "") == over:
+    if found is None or over is None or (found["champion"] or "") == over:
         return found
     return _read(models, contract.verdict_anew(models, run, over), described) or found
 
@@ -116,30 +115,7 @@ def held_out(verdict: dict[str, Any] | None) -> object:
 def _read(models: str, uri: str, described: dict[str, Any]) -> dict[str, Any] | None:
     store = open_store(models)
     try:
-        found = json.loads(store.read(name_in(store, uri)))
+        found = judged.parse(store.read(name_in(store, uri)), uri)
     except NotFound:
         return None
-    except ValueError:
-        log.warning("%s is damaged, no verdict: it is left out", uri)
-        return None
-    return found if isinstance(found, dict) and found.get("candidate") == described.get("version") else None
-
-
-def tags(url: str, *, sure: bool = False) -> dict[str, str] | None:
-    """The tag of each version that has one in the data registry; None when none was named. Raises StepError.
-
-    A registry in a folder is made by the first snapshot: until then, nothing is tagged. `sure`: it has to be there.
-    """
-    if not url:
-        return None
-    if url == NONE:
-        return {}
-    from model_service import versioning
-    from model_service.versioning import local
-
-    if sure and (folder := local.folder(url)) and not local.there(folder):
-        raise StepError(
-            f"there is no data registry at {url}, so it is not known which models are tagged",
-            remedy="Check --registry, or say that there is none: --registry=none.",
-        )
-    return dict(versioning.tagged_models(url))
+    return found if found["candidate"] == described.get("version") else None

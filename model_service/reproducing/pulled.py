@@ -8,7 +8,7 @@ from model_service.addresses import scrubbed
 from model_service.errors import StepError
 from model_service.scratch import scratch
 from model_service.versioning import contents, transfer
-from model_service.versioning.programs import dvc
+from model_service.versioning.programs import Failed, dvc
 from model_service.versioning.repository import opened
 
 
@@ -32,14 +32,21 @@ def pull(url: str, tag: str, path: str, folder: Path) -> None:
         place = project / f"{path}.dvc"
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_bytes(pointer)
-        words = ("pull", "--quiet", "--remote", transfer.REMOTE, f"{path}.dvc")
-        dvc(
-            *words,
-            folder=project,
-            remedy="let this account read where the registry's .dvc/config says that its data are",
-        )
+        try:
+            dvc("pull", "--remote", transfer.REMOTE, f"{path}.dvc", folder=project)
+        except Failed as error:
+            error.remedy = error.remedy or _remedy(project)
+            raise
         for found in sorted((project / path).rglob("*")):
             if found.is_file():
                 target = folder / found.relative_to(project / path)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 found.rename(target)
+
+
+def _remedy(project: Path) -> str:
+    """Says where the data are to be."""
+    return (
+        f"check that {scrubbed(transfer.address(project))} is there and has the data, and let this account read it: there the "
+        "registry's .dvc/config says that they are"
+    )

@@ -77,7 +77,7 @@ def facts(pointer: bytes, where: str) -> dict[str, Any]:
     """What `described` put there. Raises StepError for a file that has none."""
     try:
         found: dict[str, Any] = _loaded(pointer)["meta"]
-        if {"manifest", "place"} <= found.keys():
+        if isinstance(found["manifest"], str) and type(found["place"]) is int:
             return found
     except (yaml.YAMLError, KeyError, TypeError, AttributeError):
         pass

@@ -12,7 +12,7 @@ import shlex
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from model_service.addresses import scrubbed
+from model_service.addresses import may_have_a_secret, scrubbed
 from model_service.errors import StepError
 
 VARIABLE = "MENAGERIE_REGISTRY_CREDENTIALS"
@@ -31,12 +31,11 @@ _SETTINGS = {
 
 
 def check(url: str) -> None:
-    """Raise StepError for an address that has a secret in it: command lines and results are for everybody to see."""
-    parts = urlsplit(url)
-    secret = parts.password or parts.query or (parts.username and parts.scheme in ("http", "https"))
-    if secret or ("://" not in url and scrubbed(url) != url):
+    """Raise StepError for an address that may have a secret in it: command lines and results are for everybody to see."""
+    if may_have_a_secret(url):
         raise StepError(
-            f"the registry's address {scrubbed(url)} has a name or a token in it: command lines and results would show it",
+            f"the registry's address, {scrubbed(f'--registry={url}')}, has a name or a token in it (an @, a ?): command "
+            "lines and results would show it",
             remedy=f"give the address without it, and the token in a file `password` of the folder that {VARIABLE} names "
             "(docs/versioning.md); then make a new token, since this one is known",
         )

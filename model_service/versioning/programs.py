@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -14,6 +16,10 @@ from model_service.addresses import scrubbed
 from model_service.errors import StepError
 
 _SAID = 2000  # characters of what a program said that an error quotes: its last
+_CHATTER = re.compile(rb"(?m)^(Having any troubles\?.*|Everything is up to date\.)$")  # DVC's, whatever happened
+_ROOM = (
+    "make room where the message says that there is none (the place of the data, or TMPDIR of this machine), then again"
+)
 
 
 class Failed(StepError):
@@ -48,7 +54,12 @@ def dvc(*words: str, folder: Path, remedy: str = "") -> bytes:
         "DVC_SITE_CACHE_DIR": str(folder / ".dvc/site"),  # else in /var/tmp, which may be read-only
         "GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT": "false",  # a call by gRPC at each start, which helps nothing here
     }
-    return run([sys.executable, "-m", "dvc", *words], environment, folder=folder, remedy=remedy)
+    try:
+        return run([sys.executable, "-m", "dvc", *words], environment, folder=folder, remedy=remedy)
+    except Failed as error:
+        if os.strerror(errno.ENOSPC) in error.message:
+            error.remedy = _ROOM
+        raise
 
 
 def run(
@@ -67,6 +78,7 @@ def run(
     if ran.returncode != 0:
         name = Path(words[0]).name if words[0] != sys.executable else words[2]
         verb = words[3] if name == words[2] else next(w for w in words[1:] if not w.startswith(("-", "/")))
-        said = scrubbed((ran.stderr + b"\n" + ran.stdout).decode(errors="replace")).strip()[-_SAID:]
+        said = _CHATTER.sub(b"", ran.stderr + b"\n" + ran.stdout).decode(errors="replace")
+        said = scrubbed(said.strip())[-_SAID:]
         raise Failed(f"{name} {verb} failed ({ran.returncode}): {said}", remedy=remedy, retry=True)
     return ran.stdout

@@ -8,7 +8,7 @@ from typing import Any
 
 from model_service.addresses import scrubbed
 from model_service.errors import StepError
-from model_service.versioning import contents
+from model_service.versioning import contents, local, whole
 from model_service.versioning.repository import Repository, opened
 
 
@@ -50,8 +50,14 @@ def model(url: str, tag: str) -> Model:
 
 
 def tagged_models(url: str) -> dict[str, str]:
-    """Version → tag of every model that has one."""
+    """Version → tag of every model that has one.
+
+    Raises StepError when tags are lost, or nothing was ever committed; a folder that is not there yet counts as no model.
+    """
     with opened(url) as repository:
+        if (folder := local.folder(url)) is None or local.there(folder):
+            whole.begun(repository)
+        whole.tags(repository, contents.MODELS)
         return contents.models(repository)
 
 

@@ -103,6 +103,10 @@ class Repository:
         )
         return {name.decode() for name in said.split(b"\0") if name}
 
+    def subjects(self) -> list[str]:
+        """The first line of each message, up to the newest commit, the last first."""
+        return self._in("log", "--format=%s", self.newest).decode().splitlines() if self.newest else []
+
     def read(self, places: Sequence[tuple[str, str]]) -> list[bytes | None]:
         """Each file, by (commit or tag, path); None where there is none."""
         asked = "".join(f"{commit}:{path}\n" for commit, path in places).encode()

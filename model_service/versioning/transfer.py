@@ -36,8 +36,8 @@ class Transfer:
         fill(place)
         size = sum(file.stat().st_size for file in place.rglob("*") if file.is_file())
         self.doing = f"pushing {path}, {size / 1e6:.1f} MB"
-        dvc("add", "--quiet", path, folder=self._folder)
-        dvc("push", "--quiet", "--remote", REMOTE, f"{path}.dvc", folder=self._folder, remedy=_PUSH)
+        dvc("add", path, folder=self._folder)
+        dvc("push", "--remote", REMOTE, f"{path}.dvc", folder=self._folder, remedy=_PUSH)
         shutil.rmtree(place)
         shutil.rmtree(self._folder / ".dvc/cache", ignore_errors=True)
         pointer = self._folder / f"{path}.dvc"
@@ -46,15 +46,19 @@ class Transfer:
         return data
 
     def remote(self) -> str:
-        """Its address. Raises StepError when the registry's DVC knows no such remote."""
-        try:
-            said = dvc("config", f"remote.{REMOTE}.url", folder=self._folder)
-        except StepError as error:
-            raise StepError(
-                f"the registry's .dvc/config names no remote `{REMOTE}`",
-                remedy=f"in a clone of it: dvc remote add -d {REMOTE} gs://…; then commit and push",
-            ) from error
-        return said.decode().strip()
+        return address(self._folder)
+
+
+def address(project: Path) -> str:
+    """Of a project's remote. Raises StepError when its DVC knows no such remote."""
+    try:
+        said = dvc("config", f"remote.{REMOTE}.url", folder=project)
+    except StepError as error:
+        raise StepError(
+            f"the registry's .dvc/config names no remote `{REMOTE}`",
+            remedy=f"in a clone of it: dvc remote add -d {REMOTE} gs://…; then commit and push",
+        ) from error
+    return said.decode().strip()
 
 
 def place(models: str, remote: str) -> str:
@@ -65,7 +69,10 @@ def place(models: str, remote: str) -> str:
     bucket = "/".join(uri.split("/", 3)[:3])
     if uri.startswith("gs://") and open_store(bucket):
         return uri
-    raise StepError(f"--remote={uri} is no place for data", remedy="give gs://bucket/folder or file:///absolute/folder")
+    raise StepError(
+        f"{scrubbed(f'--remote={uri}')} is no place for data",
+        remedy="give gs://bucket/folder or file:///absolute/folder",
+    )
 
 
 def of(repository: Repository, models: str, remote: str, folder: Path) -> Transfer:
@@ -85,7 +92,7 @@ def of(repository: Repository, models: str, remote: str, folder: Path) -> Transf
         )
     if remote and there != place(models, remote):
         raise StepError(
-            f"--remote is {remote}, but the registry's data are in {scrubbed(there)}",
+            f"--remote is {scrubbed(remote)}, but the registry's data are in {scrubbed(there)}",
             remedy="leave --remote empty; or copy the data there and change its .dvc/config",
         )
     return project

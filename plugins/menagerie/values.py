@@ -11,7 +11,10 @@ _PRESETS = ("@once", "@continuous", "@hourly", "@daily", "@weekly", "@monthly", 
 _CLUSTER = re.compile(r"projects/([^/\s]+)/locations/([^/\s]+)/clusters/([^/\s]+)")
 _PREFIX = re.compile(r"(?!.*\.\.)[a-z0-9][a-z0-9._-]{0,44}")  # a bucket's name has 63 characters, ours up to 18 of them
 _GIT = re.compile(r"https://[^/\s]+/\S+|ssh://[^/\s]+/\S+|[\w.-]+@[\w.-]+:\S+|file:///\S+")
-_CREDENTIALS = re.compile(r"(?<=^https:)//[^/]*@|(?<=^ssh:)//[^/@]*:[^/]*@")
+# They may have any characters: all up to the last @, and any query. The same as model_service/addresses.py refuses.
+_CREDENTIALS = re.compile(
+    r"(?:(?<=^https:)|(?<=^http:))//(?:.*\?.*|.*@)|(?<=^ssh:)//[^@]*[:/].*@|^[^/@]*:(?!//).*@(?=[^/@]+:)", re.I | re.S
+)
 
 
 class SettingsError(Exception):

@@ -73,7 +73,7 @@ class Judge(Batch):
     candidate: str = arg("version of the candidate")
     champion: str = arg("version of the champion; empty when there is none", "")
     tolerance: float = arg(
-        "accuracy that may be lost: the lower end of the difference's 95 % interval must be above its negative",
+        "accuracy that may be lost: the lower end of the difference's 95 % interval must be at least its negative",
         0.0,
         least=0,
         most=1,

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import os
 from pathlib import Path
 from typing import Any
 
 import menagerie_contract as contract
 import pytest
 
-from model_service import registry
+from model_service import judging, registry
+from model_service.__main__ import main
 from model_service.errors import StepError
 from model_service.inference import ONNX
 from model_service.judge import judge
@@ -19,7 +21,11 @@ from model_service.judging.statistics import mcnemar, paired_bootstrap
 from model_service.registry import BadModel
 from model_service.results import Outcome
 from model_service.shards import BadShard
+from model_service.storage import StoreError
+from model_service.storage.folder import FolderStore
+from model_service.verdicts import BadVerdict
 from tests.model_service.buckets import CLASSES, Buckets, local, make_buckets, read_json, square
+from tests.model_service.verdicts import DAMAGED
 
 
 @pytest.fixture
@@ -244,6 +250,61 @@ def test_another_candidate_of_the_same_run_is_refused(buckets: Buckets) -> None:
     with pytest.raises(StepError, match="run r1 has a verdict already, of good against poor") as error:
         run(buckets, "poor", "good")
     assert "under another --run" in error.value.remedy
+
+
+@pytest.mark.parametrize("text", DAMAGED.values(), ids=DAMAGED.keys())
+def test_a_damaged_verdict_of_the_run_is_named_and_not_replaced(tmp_path: Path, text: str) -> None:
+    buckets = make_buckets(tmp_path)
+    uri = contract.verdict(buckets.models, "r1")
+    local(uri).parent.mkdir(parents=True)
+    local(uri).write_text(text)
+    with pytest.raises(BadVerdict, match=f"{uri} is damaged, no verdict: ") as error:
+        run(buckets, "v1")
+    assert "under another --run" in error.value.remedy
+    assert not error.value.retry
+    assert local(uri).read_text() == text
+
+
+def test_a_batch_that_is_gone_from_the_bucket_is_to_be_brought_back(buckets: Buckets) -> None:
+    manifest = contract.manifest(buckets.models, buckets.batch())
+    local(manifest).unlink()
+    with pytest.raises(BadShard, match=f"{manifest} is missing") as error:
+        run(buckets, "good", "poor")
+    assert "dvc pull batches/<batch>.dvc" in error.value.remedy
+    assert "older generations" in error.value.remedy
+    assert not local(contract.verdict(buckets.models, "r1")).exists()
+
+
+def test_where_no_verdict_can_be_written_nothing_is_scored(buckets: Buckets, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(store: FolderStore, name: str, data: bytes | Path) -> None:
+        raise StoreError(f"{store.uri}/{name}: Read-only file system")
+
+    monkeypatch.setattr(FolderStore, "write_if_absent", refuse)
+    monkeypatch.setattr(judging, "examine", None)
+    with pytest.raises(StepError, match=r"so nothing is scored: .*: Read-only file system") as error:
+        run(buckets, "good", "poor")
+    assert f"let this account write and delete in {buckets.models}" in error.value.remedy
+
+
+def test_also_where_its_result_cannot_be_written(
+    buckets: Buckets, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a bucket that is mounted read-only says it, which root's rights do not change."""
+    monkeypatch.setattr(os, "access", lambda path, mode: mode != os.W_OK)
+    monkeypatch.setattr(judging, "examine", None)
+    result = contract.result(buckets.models, "r1", "judge")
+    step = contract.Judge(run="r1", models=buckets.models, result=result, candidate="good")
+    assert main(step.argv()) == 1
+    told = capsys.readouterr().err
+    assert f"menagerie judge: {result} could not be written: {local(buckets.models)}" in told
+    assert "Mount it so that it can be written" in told
+
+
+def test_nothing_is_left_of_the_proof_that_a_verdict_can_be_written(buckets: Buckets) -> None:
+    local(f"{buckets.models}/runs/r1").mkdir(parents=True, exist_ok=True)
+    local(f"{buckets.models}/runs/r1/verdict.json.probe").write_text("of an attempt that was killed")
+    run(buckets, "good", "poor")
+    assert not [name for name in buckets.tree(buckets.models) if name.endswith(".probe")]
 
 
 def test_a_damaged_holdout_is_named_and_no_verdict_is_given(buckets: Buckets) -> None:

@@ -17,11 +17,13 @@ from model_service import judging, registry
 from model_service.__main__ import main
 from model_service.errors import StepError
 from model_service.promote import promote
-from model_service.registry import BadModel
+from model_service.registry import BadModel, whole
 from model_service.results import Outcome
+from model_service.verdicts import BadVerdict
 from tests.model_service.buckets import CLASSES, Buckets, local, make_buckets, read_json
 from tests.model_service.forked import Child, Forks
 from tests.model_service.proofs import many
+from tests.model_service.verdicts import DAMAGED
 
 # Latency is left out: on a busy machine it is anything. One picture more is enough.
 RULES = dataclasses.asdict(judging.Rules(min_pictures=6, max_latency_loss=1e9, max_ece_loss=1, tolerance=0.0))
@@ -144,7 +146,8 @@ def test_a_verdict_over_the_new_champion_is_made_once(telling: Buckets) -> None:
     begin_with(telling, "v3")
     judged(telling, "v2", "v1", run="r2")
     beside = local(f"{telling.models}/runs/r2/verdict-over-v3.json")
-    beside.write_text(json.dumps({"promote": True, "reason": "so said the first attempt"}))
+    said = {"promote": True, "candidate": "v2", "champion": "v3", "reason": "so said the first attempt"}
+    beside.write_text(json.dumps(said))
     assert run(telling, "v2", "v1", "r2").counts["promoted"]
     assert pointer(telling)["verdict"] == "so said the first attempt"
 
@@ -157,10 +160,13 @@ def test_a_champion_that_is_gone_leaves_the_place_to_who_beat_it(telling: Bucket
     assert (pointer(telling)["version"], pointer(telling)["previous"]) == ("v2", None)
 
 
-def test_a_verdict_of_an_earlier_release_does_not_say_how_to_judge_anew(buckets: Buckets) -> None:
+@pytest.mark.parametrize("rules", [None, {"min_gain": 0.1}], ids=["of an earlier release", "of a later one"])
+def test_a_verdict_of_another_release_does_not_say_how_to_judge_anew(
+    buckets: Buckets, rules: dict[str, float] | None
+) -> None:
     registry.move_champion(buckets.models, {"version": "v1"}, 0)
-    judged(buckets, "v2", None, rules=None)
-    with pytest.raises(StepError, match="v2 was judged against none by an earlier release, now it is v1") as failed:
+    judged(buckets, "v2", None, rules=rules)
+    with pytest.raises(StepError, match="v2 was judged against none by another release, now it is v1") as failed:
         run(buckets, "v2")
     assert "new run" in failed.value.remedy
     assert pointer(buckets) == {"version": "v1"}
@@ -239,6 +245,64 @@ def test_a_verdict_that_is_not_for_this_candidate_stops_it(buckets: Buckets, can
     with pytest.raises(StepError, match=f"the verdict of r1 does not promote v2; it says of {candidate}: because"):
         run(buckets, "v2", "v1")
     assert pointer(buckets) == {"version": "v1"}
+
+
+@pytest.mark.parametrize("text", DAMAGED.values(), ids=DAMAGED.keys())
+def test_a_damaged_verdict_promotes_nobody_and_is_named(
+    buckets: Buckets, text: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    judged(buckets, "v1", None)
+    uri = contract.verdict(buckets.models, "r1")
+    local(uri).write_text(text)
+    assert main(step(buckets, "v1").argv()) == 1
+    error = read_json(step(buckets, "v1").result)["error"]
+    assert error["message"].startswith(f"{uri} is damaged, no verdict: ")
+    assert "under another --run" in error["remedy"]
+    assert (error["class"], error["retry"]) == ("BadVerdict", False)
+    assert "Traceback" not in capfd.readouterr().err
+    assert registry.champion(buckets.models) == (None, 0)
+
+
+def test_also_one_that_was_made_over_another_champion(buckets: Buckets) -> None:
+    registry.move_champion(buckets.models, {"version": "v1"}, 0)
+    judged(buckets, "v2", None)
+    local(f"{buckets.models}/runs/r1/verdict-over-v1.json").write_text("{")
+    with pytest.raises(BadVerdict, match=r"runs/r1/verdict-over-v1\.json is damaged, no verdict"):
+        run(buckets, "v2")
+
+
+@pytest.mark.parametrize("known", ["v1", None], ids=["judged against it", "to be judged anew"])
+@pytest.mark.parametrize("harm", ["damaged", "missing"])
+def test_a_candidate_that_is_not_whole_never_becomes_champion(buckets: Buckets, harm: str, known: str | None) -> None:
+    registry.move_champion(buckets.models, {"version": "v1"}, 0)
+    judged(buckets, "v2", known)
+    file = local(f"{buckets.models}/resnet34/v2/model.onnx")
+    if harm == "damaged":
+        file.write_bytes(file.read_bytes()[:-1] + b"!")
+    else:
+        file.unlink()
+    wrong = {"damaged": "is not the file its card describes: its sha256 differs", "missing": "is missing"}[harm]
+    with pytest.raises(BadModel, match=rf"model\.onnx {wrong}") as failed:
+        run(buckets, "v2", known or "")
+    assert "Restore the file" in failed.value.remedy
+    assert not failed.value.retry
+    assert pointer(buckets) == {"version": "v1"}
+
+
+def test_the_champion_is_not_read_once_more_by_a_retry(buckets: Buckets) -> None:
+    judged(buckets, "v1", None)
+    first = run(buckets, "v1")
+    local(f"{buckets.models}/resnet34/v1/model.onnx").unlink()
+    assert run(buckets, "v1") == first
+
+
+def test_files_are_verified_in_blocks(buckets: Buckets, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(whole, "BLOCK", 100)
+    card = registry.card(buckets.models, "v1")
+    assert any(entry["bytes"] > 1000 for entry in card["files"].values())
+    registry.verify(buckets.models, card)
+    with pytest.raises(BadModel, match="its sha256 differs"):
+        registry.verify(buckets.models, card | {"files": {name: {"sha256": "0"} for name in card["files"]}})
 
 
 def test_a_candidate_without_a_card_is_refused(buckets: Buckets) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import menagerie_contract as contract
 import pytest
 
 from model_service import registry
@@ -275,3 +276,37 @@ def test_what_the_judge_says_of_int8_is_said_once_and_is_no_part_of_the_model(mo
     assert registry.save_int8(models, "v1", said | {"accepted": True}) == said
     assert registry.card(models, "v1") == card
     assert registry.save(models, "v1", FILES, {}) == card, "another attempt of training"
+
+
+@pytest.mark.parametrize(
+    ("said", "wrong"),
+    [
+        ("", "Expecting value"),
+        ("{", "Expecting property name"),
+        ("[]", "it names no version"),
+        ("null", "it names no version"),
+        ({}, "it names no version"),
+        ({"version": 5}, "it names no version"),
+        ({"version": "v1", "previous": 7}, "'previous' is no text"),
+        ({"version": "v1", "earlier": "abc"}, "'earlier' is no list of versions"),
+        ({"version": "v1", "earlier": [5]}, "'earlier' is no list of versions"),
+        ({"version": "v1", "withdrawn": "x"}, "'withdrawn' does not say which version"),
+        ({"version": "v1", "withdrawn": {"version": "v0"}}, "'withdrawn' does not say which version"),
+        ({"version": "v1", "run": []}, "'run' is no text"),
+        ({"version": "v1", "verdict": {}}, "'verdict' is no text"),
+    ],
+)
+def test_a_pointer_that_is_damaged_is_named(models: str, said: object, wrong: str) -> None:
+    uri = contract.champion(models)
+    local(uri).parent.mkdir()
+    local(uri).write_text(said if isinstance(said, str) else json.dumps(said))
+    for ask in (pointer.read, pointer.champion, pointer.withdrawn):
+        with pytest.raises(BadModel, match=f"{uri} is damaged: .*{wrong}") as caught:
+            ask(models)
+        assert "Restore an older generation" in caught.value.remedy
+        assert not caught.value.retry
+
+
+def test_a_pointer_of_an_earlier_release_has_fewer_parts(models: str) -> None:
+    registry.move_champion(models, {"version": "v2", "previous": "v1"}, 0)
+    assert registry.earlier(pointer.read(models)[0]) == ["v1"]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ from model_service.__main__ import main
 from model_service.registry import pointer
 from model_service.storage import Exists, name_in, open_store, write_once
 from tests.model_service.buckets import local, read_json
+from tests.model_service.verdicts import DAMAGED
 
 FILES = {"model.onnx": b"onnx", "model.safetensors": bytes(1000)}
 
@@ -290,3 +294,76 @@ def test_a_pointer_that_is_damaged_is_not_overwritten(models: str, capsys: pytes
         assert "champion.json is damaged" in refused(capsys, models, *words)
     with pytest.raises(Exists):
         open_store(models).write_if_absent("resnet34/champion.json", b"")
+
+
+@pytest.mark.parametrize("text", DAMAGED.values(), ids=DAMAGED.keys())
+def test_a_damaged_verdict_is_named_and_makes_nobody_champion(
+    models: str, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    uri = contract.verdict(models, "r4")
+    local(uri).parent.mkdir()
+    local(uri).write_text(text)
+    before = now(models)
+    told = refused(capsys, models, "promote", "v4", "--why=x")
+    assert f"{uri} is damaged, no verdict: " in told
+    assert "under another --run" in told
+    assert now(models) == before
+    listed = said(capsys, models, "list").splitlines()
+    (row,) = (line for line in listed if line.startswith("v4"))
+    assert row.split()[-2:] == ["damaged", "?"]
+    assert any(line.startswith(f"{uri} is damaged, no verdict: ") and "another --run" in line for line in listed)
+    assert f"{uri} is damaged, no verdict: " in said(capsys, models, "show", "v4")
+    assert "v4 is the champion now" in said(capsys, models, "promote", "v4", "--why=x", "--force")
+
+
+@pytest.mark.parametrize("part", [{"withdrawn": "x"}, {"earlier": "abc"}, {"earlier": [5]}, {"previous": 7}])
+def test_a_pointer_that_is_damaged_in_its_parts_is_told_by_every_command(
+    models: str, part: dict[str, object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    local(contract.champion(models)).write_text(json.dumps({"version": "v3"} | part))
+    for words in (["list"], ["show", "v3"], ["rollback"], ["promote", "v4", "--force", "--why=x"], ["gc"]):
+        told = refused(capsys, models, *words)
+        assert f"{contract.champion(models)} is damaged: {next(iter(part))!r}" in told
+        assert "Restore an older generation" in told
+
+
+def test_list_says_when_the_champion_is_not_there(models: str, capsys: pytest.CaptureFixture[str]) -> None:
+    local(contract.champion(models)).write_text('{"version": "nope"}')
+    *_, line, _ = said(capsys, models, "list").splitlines()
+    assert line.startswith(
+        f"THE CHAMPION IS NOT THERE: {contract.champion(models)} names nope, and {models}/resnet34/nope"
+    )
+    assert "registry promote VERSION --force" in line
+    local(contract.champion(models)).write_text('{"version": "v3"}')
+    assert "NOT THERE" not in said(capsys, models, "list")
+
+
+def test_list_and_show_say_when_there_is_no_data_registry_where_it_is_said_to_be(
+    models: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    complaint = "there is no data registry at file:///nowhere/registry.git"
+    assert complaint in said(capsys, models, "list", "--registry=file:///nowhere/registry.git")
+    assert complaint in said(capsys, models, "show", "v3", "--registry=file:///nowhere/registry.git")
+
+
+@pytest.mark.parametrize("words", [["list"], ["show", "v3"]])
+def test_what_is_known_is_shown_when_the_data_registry_cannot_be_asked(
+    models: str, words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["registry", *words, f"--models={models}", f"--registry={models}"]) == 1
+    told = capsys.readouterr()
+    assert "83.0%" in told.out
+    assert "tags are not known: the data registry did not tell them" in told.out
+    assert told.err.startswith("menagerie registry: ")
+
+
+@pytest.mark.parametrize("words", [["list"], ["show", "v3"]])
+def test_into_a_pipe_that_is_closed_it_stops_without_a_word(models: str, words: list[str]) -> None:
+    """As with `| head`."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "model_service", "registry", *words, f"--models={models}"]
+    with os.fdopen(writer, "wb") as pipe:
+        ended = subprocess.run(command, stdout=pipe, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert ended.returncode == 141, "as programs that SIGPIPE ends, to a shell"
+    assert not [line for line in ended.stderr.splitlines() if "hashes as its card says" not in line]

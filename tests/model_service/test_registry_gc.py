@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from model_service.registry.shelf import Shelved
 from model_service.storage import Blob, open_store
 from tests.model_service.buckets import Buckets, local, make_buckets
 from tests.model_service.forked import Child, Ended, Forks
-from tests.model_service.versioned import Registry
+from tests.model_service.versioned import Registry, said
 
 DAY = 24 * 3600
 NOW = 100 * DAY
@@ -319,6 +320,41 @@ def test_what_the_data_registry_has_a_tag_for_stays(tmp_path: Path, capsys: pyte
     assert main(argv(models, "--yes", "--keep=0", f"--registry={kept.url}")) == 0
     assert "stays: model_v1" in capsys.readouterr().out
     assert whole(models) == ["v1", "v2", "v3"]
+
+
+@pytest.mark.parametrize("other", ["empty", "lost its tags", "another's"])
+def test_a_registry_that_does_not_know_these_models_removes_none(
+    tmp_path: Path, other: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It answers, and has no tag for them."""
+    kept = Registry(make_buckets(tmp_path))
+    models = kept.buckets.models
+    card = {"classes": ["cat"], "commit": "c0ffee", "weights": "none"}
+    for version in ("v1", "v2"):
+        registry.save(models, version, FILES, card)
+        aged(models, version, 7 * DAY)
+    kept.snapshot(model="v1")
+    if other == "lost its tags":
+        kept.git("tag", "--delete", "model_v1")
+    elif other == "empty":
+        shutil.rmtree(kept.folder)
+        said("git", "init", "--quiet", "--bare", str(kept.folder))
+    else:
+        (tmp_path / "other").mkdir()
+        models = make_buckets(tmp_path / "other").models
+        registry.save(models, "v9", FILES, card)
+        aged(models, "v9", 7 * DAY)
+    before = whole(models)
+    assert main(argv(models, "--yes", "--keep=0", f"--registry={kept.url}")) == 1
+    refused = capsys.readouterr()
+    assert "removed v" not in refused.out
+    assert len(refused.err.strip().splitlines()) >= 2, "what is wrong, and what to do"
+    assert whole(models) == before
+    if other == "another's":
+        assert "the data registry has no tag for any version in this bucket" in refused.err
+        assert "--registry=none" in refused.err
+        assert main(argv(models, "--keep=0", f"--registry={kept.url}")) == 0
+        assert "--yes would be refused: the data registry has no tag" in capsys.readouterr().out
 
 
 def test_a_champion_that_was_marked_is_unmarked(models: str) -> None:

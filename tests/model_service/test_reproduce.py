@@ -151,7 +151,8 @@ def test_what_can_be_had_nowhere_is_an_error_that_says_so(bare: Past, capfd: pyt
     assert main(bare.step().argv()) == 1
     error = capfd.readouterr().err
     assert error.startswith("menagerie reproduce: dvc pull failed")
-    assert "let this account read where the registry's .dvc/config says that its data are" in error
+    assert "failed to pull data from the cloud" in error
+    assert f"check that {dvc} is there and has the data, and let this account read it" in error
 
 
 def test_a_tag_that_is_not_there_is_an_error_that_names_the_newest(

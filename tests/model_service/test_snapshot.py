@@ -19,6 +19,8 @@ from model_service.doctor import versioned
 from model_service.errors import StepError
 from model_service.ledger import read_head
 from model_service.shards import BadShard
+from model_service.versioning import whole
+from model_service.versioning.repository import opened
 from tests.model_service.buckets import NAMES, Buckets, local, make_buckets
 from tests.model_service.cloud import Cloud
 from tests.model_service.forked import Child, Ended, Forks
@@ -146,13 +148,13 @@ def test_a_batch_that_somebody_took_out_of_the_dataset_stays_out(kept: Registry)
     clone = kept.clone()
     pointer = clone / "batches" / f"{one}.dvc"
     pointer.parent.mkdir(parents=True)
-    pointer.write_text("outs: []\nmeta:\n  manifest: 0\n  place: 0\n")
+    pointer.write_text("outs: []\nmeta:\n  manifest: abc\n  place: 0\n")
     kept.by_hand(clone, "dataset_v1")
     pointer.unlink()
     kept.by_hand(clone, "dataset_v2")
 
     assert kept.snapshot("r2").outputs == {"tag": "dataset_v2", "batches": []}
-    assert versioning.dataset(kept.url, "dataset_v1") == {one: "0"}
+    assert versioning.dataset(kept.url, "dataset_v1") == {one: "abc"}
     assert versioning.dataset(kept.url, "dataset_v2") == {}
 
 
@@ -170,21 +172,27 @@ def test_nor_of_data_that_dvc_could_not_push(kept: Registry) -> None:
     sort(kept, "r1")
     (kept.buckets.root / "full").write_text("no folder")
 
-    with pytest.raises(StepError, match="dvc push failed") as error:
+    with pytest.raises(StepError, match=rf"dvc push failed.*Not a directory: '{kept.buckets.root}/full/") as error:
         kept.snapshot(remote=f"file://{kept.buckets.root}/full")
     assert error.value.retry
+    assert "let this account create and read objects" in error.value.remedy
     assert kept.tags() == []
 
 
 def test_the_registry_says_where_its_data_are(kept: Registry, tmp_path: Path) -> None:
     sort(kept, "r1")
     kept.snapshot("r1", remote=f"file://{tmp_path}/elsewhere")
+    kept.snapshot("r0", remote=f"file://{tmp_path}/elsewhere")
     assert any((tmp_path / "elsewhere/files/md5").iterdir())
     assert not (local(kept.buckets.models) / "dvc").exists()
-    sort(kept, "r2", first=11)
 
-    with pytest.raises(StepError, match=r"but the registry's data are in .*/elsewhere"):
-        kept.snapshot("r2", remote=f"file://{tmp_path}/a-third")
+    def refused(run: str) -> None:
+        with pytest.raises(StepError, match=r"but the registry's data are in .*/elsewhere"):
+            kept.snapshot(run, remote=f"file://{tmp_path}/a-third")
+
+    refused("r1")  # though nothing is new
+    sort(kept, "r2", first=11)
+    refused("r2")
 
 
 @pytest.mark.parametrize("remote", ["s3://bucket/data", "data", "gs://"])
@@ -207,29 +215,138 @@ def test_the_verdict_must_be_the_models_own(kept: Registry) -> None:
 def test_snapshots_at_the_same_moment_have_numbers_of_their_own_and_nothing_is_lost(
     kept: Registry, forks: Forks, tmp_path: Path
 ) -> None:
-    """Of two pipelines with one registry, which is not even there yet, data and models at once."""
-    other = make_other(tmp_path)
-    sort(kept, "r1")
-    sort(dataclasses.replace(kept, buckets=other), "r2")
+    """Of runs of one pipeline whose registry is not even there yet, data and models at once."""
+    batches = {sort(kept, run, first) for run, first in (("r1", 1), ("r2", 11))}
     for version in "ab":
         save_model(kept, version)
-    theirs = dataclasses.replace(Registry(other).step("r2"), registry=kept.url)
-    steps = [kept.step("r1"), theirs, kept.step("a", model="a"), kept.step("b", model="b")]
+    steps = [kept.step("r1"), kept.step("r2"), kept.step("a", model="a"), kept.step("b", model="b")]
 
     ended = forks.run(*(Child(step.argv()) for step in steps))
 
     assert ended.codes == [0] * len(steps)
-    assert kept.tags() == ["dataset_v1", "dataset_v2", "model_v1", "model_v2"]
-    assert len(kept.git("log", "--format=%H").split()) == 1 + 4
-    both = {batch.name: batch.manifest for one in (kept.buckets, other) for batch in read_head(one.models).batches}
-    first, second = (versioning.dataset(kept.url, tag) for tag in ("dataset_v1", "dataset_v2"))
-    assert first.items() < second.items() == both.items()
+    assert kept.tags() == ["dataset_v1", "model_v1", "model_v2"]
+    assert len(kept.git("log", "--format=%H").split()) == 1 + 3
+    results = [kept.buckets.result(step)["outputs"] for step in steps]
+    assert sorted(result["tag"] for result in results) == ["dataset_v1", "dataset_v1", "model_v1", "model_v2"]
+    assert sorted(len(result["batches"]) for result in results[:2]) == [0, 2], "a batch is added once"
+    in_ledger = {batch.name: batch.manifest for batch in read_head(kept.buckets.models).batches}
+    assert versioning.dataset(kept.url, "dataset_v1") == in_ledger
     assert versioning.tagged_models(kept.url).keys() == {"a", "b"}
     clone = kept.clone()
     dvc("pull", folder=clone)
-    for one in (kept.buckets, other):
-        (batch,) = (batch.name for batch in read_head(one.models).batches)
-        assert content(clone / "batches" / batch) == of_bucket(one, f"batches/{batch}/")
+    for batch in batches:
+        assert content(clone / "batches" / batch) == of_bucket(kept.buckets, f"batches/{batch}/")
+
+
+def test_a_batch_of_a_run_beside_it_is_not_taken_for_another_pipelines(kept: Registry) -> None:
+    """Which was sorted and versioned while this one was on its way: the ledger is read again after the registry."""
+    sort(kept, "r1")
+    with opened(kept.url, make=True) as repository:
+        whole.ours(repository, kept.buckets.models)
+        kept.snapshot("r1")
+        repository.fetch()
+        whole.ours(repository, kept.buckets.models)
+        assert repository.newest
+
+
+def test_two_pipelines_cannot_have_one_registry(kept: Registry, tmp_path: Path) -> None:
+    """Neither could train on the other's batches. It is said before anything is pushed or tagged."""
+    theirs = Registry(make_other(tmp_path))
+    batch = sort(kept, "r1")
+    kept.snapshot("r1")
+    sort(theirs, "r2", first=11)
+    save_model(theirs, "a")
+    before = content(kept.folder)
+
+    for arguments in ({}, {"model": "a"}):
+        with pytest.raises(
+            StepError, match=f"registry is another bucket's: it has 1 batches .* such as {batch}"
+        ) as error:
+            theirs.snapshot("r2", registry=kept.url, **arguments)
+        assert not error.value.retry
+        assert "give each pipeline a registry of its own" in error.value.remedy
+    assert content(kept.folder) == before
+    assert not (local(theirs.buckets.models) / "dvc").exists()
+
+
+def test_nor_if_they_begin_it_at_the_same_moment(kept: Registry, forks: Forks, tmp_path: Path) -> None:
+    theirs = Registry(make_other(tmp_path))
+    (one,), (two,) = ([sort(each, run, first)] for each, run, first in ((kept, "r1", 1), (theirs, "r2", 11)))
+    steps = [kept.step("r1"), dataclasses.replace(theirs.step("r2"), registry=kept.url)]
+
+    ended = forks.run(*(Child(step.argv()) for step in steps))
+
+    assert sorted(ended.codes) == [0, 1]
+    assert kept.tags() == ["dataset_v1"]
+    assert list(versioning.dataset(kept.url, "dataset_v1")) == [(one, two)[ended.codes.index(0)]]
+    failed = (kept, theirs)[ended.codes.index(1)].buckets.result(steps[ended.codes.index(1)])
+    assert "is another bucket's" in failed["error"]["message"]
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_registry_whose_tags_are_gone_is_not_begun_again(kept: Registry) -> None:
+    """Neither is a run told that there is no dataset, nor does a number name another one than before."""
+    for run, first in (("r1", 1), ("r2", 11)):
+        sort(kept, run, first)
+        kept.snapshot(run)
+        save_model(kept, run)
+        kept.snapshot(run, model=run)
+    clone = kept.clone()
+
+    def lost(*tags: str) -> None:
+        kept.git("tag", "--delete", *tags)
+
+    lost(*kept.tags())
+    for arguments, told in ({}, "dataset_v2, but no tag"), ({"model": "r1"}, "model_v2, but no tag"):
+        with pytest.raises(StepError, match=f"has lost its tags: its history has {told}") as error:
+            kept.snapshot("r3", **arguments)
+        assert "push them from a clone that has them" in error.value.remedy
+    sort(kept, "r3", first=21)
+    with pytest.raises(StepError, match="has lost its tags"):
+        kept.snapshot("r3")
+    assert kept.tags() == []
+
+    said("git", "push", "--quiet", "origin", "--tags", folder=clone)  # what the remedy says
+    assert kept.snapshot("r3").outputs["tag"] == "dataset_v3"
+    lost("dataset_v3")
+    with pytest.raises(StepError, match="its history has dataset_v3, but the newest tag is dataset_v2"):
+        kept.snapshot("r4")
+
+
+@pytest.mark.usefixtures("impatient")
+def test_nor_is_one_whose_history_has_other_words(kept: Registry) -> None:
+    batch = sort(kept, "r1")
+    kept.snapshot("r0", models=make_other(kept.buckets.root).models)  # begins it
+    clone = kept.clone()
+    pointer = clone / "batches" / f"{batch}.dvc"
+    pointer.parent.mkdir(parents=True)
+    pointer.write_text("outs: []\nmeta:\n  manifest: abc\n  place: 0\n")
+    kept.by_hand(clone, "mine")
+    with pytest.raises(StepError, match=rf"its history has batches/{batch}\.dvc, but no tag dataset_v\*"):
+        kept.snapshot("r2")
+
+
+def test_nothing_is_built_on_a_damaged_batch(kept: Registry) -> None:
+    batch = sort(kept, "r1")
+    kept.snapshot("r0", models=make_other(kept.buckets.root).models)  # begins the registry
+    clone = kept.clone()
+    pointer = clone / "batches" / f"{batch}.dvc"
+    pointer.parent.mkdir(parents=True)
+    damages = ("{manifest: 5, place: 0}", "{manifest: abc, place: x}", "{manifest: abc}", "[]", "7")
+    for number, meta in enumerate(damages, 1):
+        pointer.write_text(f"outs: []\nmeta: {meta}\n")
+        kept.by_hand(clone, f"dataset_v{number}")
+        named = rf":batches/{batch}\.dvc does not say which manifest its batch has"
+        with pytest.raises(StepError, match=named) as error:
+            kept.snapshot("r2")
+        assert not error.value.retry
+        with pytest.raises(StepError, match=f"dataset_v{number}{named}"):
+            versioning.dataset(kept.url, f"dataset_v{number}")
 
 
 def make_other(root: Path) -> Buckets:
@@ -278,13 +395,21 @@ def test_killed_anywhere_and_run_again_the_end_is_the_same(kept: Registry, forks
     print(f"killed in {len(kills)} ways, {points} points")
 
 
-def test_its_result_tells_what_went_wrong_without_the_secret(kept: Registry, capfd: pytest.CaptureFixture[str]) -> None:
-    step = dataclasses.replace(kept.step(), registry="https://user:hunter2@git.example/registry")
+@pytest.mark.parametrize(
+    "secret", ["hunter2", "hun/ter2", "hun ter2", "hun'ter2", 'hun"ter2', "hun@ter2", "hun:ter2", "hun#ter2"]
+)
+def test_its_result_tells_what_went_wrong_without_the_secret(
+    kept: Registry, capfd: pytest.CaptureFixture[str], secret: str
+) -> None:
+    step = dataclasses.replace(kept.step(), registry=f"https://user:{secret}@git.example/registry")
 
     assert main(step.argv()) == 1
 
     result = json.loads(local(step.result).read_bytes())
-    assert "https://***@git.example/registry" in result["error"]["message"]
+    assert "--registry=https://***@git.example/registry" in result["error"]["message"]
+    assert "--registry=https://***@git.example/registry" in result["argv"]
     assert "MENAGERIE_REGISTRY_CREDENTIALS" in result["error"]["remedy"]
     out, err = capfd.readouterr()
-    assert "hunter2" not in json.dumps(result) + out + err
+    shown = json.dumps(result) + out + err
+    assert "hun" not in shown
+    assert "ter2" not in shown

@@ -171,25 +171,60 @@ def test_a_folder_without_credentials_is_an_error(tmp_path: Path, monkeypatch: p
 
 @pytest.mark.parametrize(
     "url",
-    ["https://user:hunter2@host/r", "https://hunter2@host/r", "http://hunter2@host/r", "ssh://git:hunter2@host/r"],
+    [
+        "https://user:hunter2@host/r",
+        "https://hunter2@host/r",
+        "http://hunter2@host/r",
+        "HTTPS://hunter2@host/r",
+        "ssh://git:hunter2@host/r",
+        "ssh://git:hunter2/hunter2@host/r",
+        "https://user:hunter2/hunter2@host/r",
+        "https://user:hunter2 hunter2@host/r",
+        "https://us'er:hunter2@host/r",
+        'https://user:hunter2"hunter2@host/r',
+        "https://user:hunter2@hunter2@host/r",
+    ],
 )
-def test_an_address_with_a_secret_in_it_is_refused_and_not_repeated(url: str) -> None:
+def test_an_address_with_a_secret_in_it_is_refused_and_not_repeated(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")  # git is never told
     with pytest.raises(StepError, match=r"://\*\*\*@host/r") as error:
         versioning.latest(url)
     assert "hunter2" not in f"{error.value}{error.value.remedy}"
+    for text in (url, f"--registry={url}", f"it is at '{url}': no\nit is"):
+        assert "hunter2" not in addresses.scrubbed(text)
 
 
-@pytest.mark.parametrize("url", ["https://host/r.git?private_token=hunter2", "user:hunter2@host:r.git"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://host/r.git?private_token=hunter2",
+        "https://host/r.git?private_token=hunter2@hunter2",
+        "https://user:hunter2?hunter2@host/r",
+        "user:hunter2@host:r.git",
+        "user:hunter2/hunter2@host:r.git",
+    ],
+)
 def test_so_is_one_that_hides_it_elsewhere(url: str) -> None:
     with pytest.raises(StepError, match="has a name or a token in it") as error:
         versioning.latest(url)
     assert "hunter2" not in f"{error.value}{error.value.remedy}"
-    assert "hunter2" not in addresses.scrubbed(f"--registry={url} '{url}'")
+    for text in (f"--registry={url}", f"--registry={url} '{url}'", f"it is at '{url}'"):
+        assert "hunter2" not in addresses.scrubbed(text)
+
+
+@pytest.mark.parametrize("url", ["user:hunter2 hunter2@host:r.git", "us'er:hunter2@host:r.git"])
+def test_ssh_addresses_are_one_word_too(url: str) -> None:
+    with pytest.raises(StepError, match=r"--registry=\*\*\*@host:r\.git, has a name or a token in it") as error:
+        versioning.latest(url)
+    assert "hunter2" not in f"{error.value}{error.value.remedy}{addresses.scrubbed(f'--registry={url}')}"
 
 
 def test_other_addresses_are_shown_as_they_are() -> None:
     for url in ("git@github.com:acme/registry.git", "ssh://git@host:22/r", "file:///srv/a b/r.git", "C:/r", "a@b"):
         assert addresses.scrubbed(url) == url.replace("//git@", "//***@")
+        assert not addresses.may_have_a_secret(url)
+    for argument in ("--uri=gs://bucket/eyes@2x.jpg", "file:///jobs/a@2/registry.git", "to a@b: see https://host/r"):
+        assert addresses.scrubbed(argument) == argument
 
 
 def test_a_registry_that_does_not_answer_is_an_error_and_never_taken_for_empty(tmp_path: Path) -> None:
@@ -261,6 +296,45 @@ def test_a_push_that_is_refused_for_another_reason_is_an_error(bare: Path, monke
     assert said("git", "ls-remote", str(bare)) == ""
 
 
+def test_a_repository_without_a_commit_says_nothing_of_models(bare: Path) -> None:
+    with pytest.raises(StepError, match="is empty: no snapshot was ever made in it") as error:
+        versioning.tagged_models(str(bare))
+    assert "check the address" in error.value.remedy
+
+
+@pytest.mark.parametrize("subject", ["model_v2: b", "by hand"])
+def test_nor_does_one_that_has_lost_its_tags(bare: Path, monkeypatch: pytest.MonkeyPatch, subject: str) -> None:
+    """Or gc would take every model for one that nobody kept."""
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    model = {"models/resnet34.dvc": b"outs: []\n", contents.PARAMS: b"version: b\n"}
+    with opened(str(bare)) as repository:
+        add(repository, "r1/00000-a")
+        assert versioning.tagged_models(str(bare)) == {}, "there was none yet"
+        repository.commit(Change("", model, subject, "r1"))
+        repository.push("")
+    with pytest.raises(StepError, match=r"has lost its tags: its history has model.*, but no tag model_v\*") as error:
+        versioning.tagged_models(str(bare))
+    assert f"git push {bare} 'refs/tags/model_v*'" in error.value.remedy
+    doctor = pytest.raises(StepError, match="has lost its tags")
+    with doctor:
+        versioned.registry(f"file://{bare}")
+
+
+def test_a_tag_that_is_seen_a_moment_after_its_branch_is_waited_for(
+    bare: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = {"models/resnet34.dvc": b"outs: []\n", contents.PARAMS: b"version: b\n"}
+    with opened(str(bare)) as repository:
+        repository.commit(Change("", model, "model_v1: b", "r1"))
+        repository.push("")
+
+    def wait(seconds: float) -> None:
+        said("git", f"--git-dir={bare}", "tag", "--force", "model_v1", "main")
+
+    monkeypatch.setattr("time.sleep", wait)
+    assert versioning.tagged_models(str(bare)) == {"b": "model_v1"}
+
+
 def test_tags_of_others_are_not_counted(bare: Path) -> None:
     with opened(str(bare)) as repository:
         add(repository, "r1/00000-a")
@@ -313,6 +387,20 @@ def test_nor_without_dvc(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     with pytest.raises(StepError, match="there is no DVC") as error:
         programs.dvc("version", folder=tmp_path)
     assert "make env" in error.value.remedy
+
+
+def test_a_full_disk_is_named_with_what_helps(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A DVC that says what the real one does: `[Errno 28] No space left on device`, and an offer of help."""
+    package = tmp_path / "dvc"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    told = "ERROR: failed to transfer 'x' - [Errno 28] No space left on device: 'a' -> 'b'\n\nHaving any troubles? Hit us up"
+    (package / "__main__.py").write_text(f"import sys\nsys.exit({told!r})\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(Failed) as error:
+        programs.dvc("push", folder=tmp_path, remedy="rights")
+    assert error.value.message == f"dvc push failed (1): {told.partition(chr(10))[0]}"
+    assert error.value.remedy.startswith("make room")
 
 
 def test_the_doctor_sees_a_registry_that_cannot_be_used(bare: Path, tmp_path: Path) -> None:

@@ -70,7 +70,19 @@ def test_the_registry_is_a_git_url_or_none(registry: str, found: str) -> None:
 
 @pytest.mark.parametrize(
     "registry",
-    ["https://ann:s3cret@example.com/d.git", "https://s3cret@example.com/d", "ssh://ann:s3cret@example.com/d"],
+    [
+        "https://ann:s3cret@example.com/d.git",
+        "https://s3cret@example.com/d",
+        "https://ann:s3cret/s3cret@example.com/d",
+        "https://ann:s3cret s3cret@example.com/d",
+        "https://ann:s3cret@s3cret@example.com/d",
+        "https://example.com/d?private_token=s3cret@s3cret",
+        "http://s3cret@example.com/d",
+        "HTTPS://s3cret@example.com/d",
+        "ssh://ann:s3cret@example.com/d",
+        "ssh://ann:s3cret/s3cret@example.com/d",
+        "ann:s3cret@example.com:d.git",
+    ],
 )
 def test_credentials_in_the_registrys_url_are_refused_and_not_repeated(registry: str) -> None:
     with pytest.raises(SettingsError, match="without credentials: they come from MENAGERIE_REGISTRY_SECRET") as refusal:

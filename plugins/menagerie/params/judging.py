@@ -18,8 +18,8 @@ JUDGING = {
     "tolerance": _asked(
         "tolerance",
         "Tolerance",
-        "Accuracy on held-out pictures that may be lost: the lower end of the difference's 95 % interval has to be above "
-        "the negative of it.",
+        "Accuracy on held-out pictures that may be lost: the lower end of the difference's 95 % interval has to be at "
+        "least the negative of it.",
     ),
     "min_pictures": _asked(
         "min_pictures",
