@@ -39,7 +39,10 @@ def test_what_is_named_is_changed_and_nothing_else() -> None:
     ("changes", "said"),
     [
         ([], 'the Param pods is []; set it to an object such as {"train": {"cpu": "8"}}'),
-        ({"trian": {}}, "the Param pods names a step 'trian'; the steps are plan, sort, predict, evaluate, snapshot, train, "),
+        (
+            {"trian": {}},
+            "the Param pods names a step 'trian'; the steps are plan, sort, predict, evaluate, snapshot, train, ",
+        ),
         ({"train": 8}, "the Param pods.train is 8; set it to an object"),
         ({"train": {"ram": "8Gi"}}, "the Param pods.train has a key 'ram'; the keys are cpu, memory, storage, "),
         ({"train": {"memory": "much"}}, "the Param pods.train.memory is 'much'; set it to memory, such as 16Gi"),
