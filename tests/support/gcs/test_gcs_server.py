@@ -553,14 +553,16 @@ def test_every_request_is_written_down(api: Api, server: GcsServer) -> None:
 
 
 def test_a_write_costs_the_same_among_100_000_objects(server: GcsServer) -> None:
-    """What the old emulator could not: each write took as long as all before it together."""
+    """What the old emulator could not: each write took as long as all before it together. In processor time, which
+    a busy machine does not stretch.
+    """
     bucket = server.api.buckets["b"]
 
     def seconds(names: list[str]) -> float:
-        began = time.perf_counter()
+        began = time.thread_time()
         for name in names:
             bucket.insert(name, b"", {}, {"ifGenerationMatch": "0"})
-        return time.perf_counter() - began
+        return time.thread_time() - began
 
     few = seconds([f"a/{n * 7919 % 2000:06}" for n in range(2000)])
     seconds([f"b/{n * 7919 % 100_000:06}" for n in range(100_000)])
