@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import os
-import pickle
 import signal
 import sys
 import threading
@@ -146,14 +145,12 @@ def _rank(work: Work, step: contract.Train, number: int, count: int, meeting: st
     try:
         distributed.init_process_group(backend, init_method=meeting, rank=number, world_size=count, timeout=_PATIENCE)
         sender.send(work(step))
-    except Exception as error:
-        if not isinstance(error, StepError):
-            error.add_note(traceback.format_exc())
-        try:
-            pickle.loads(pickle.dumps(error))  # noqa: S301 - our own, of a moment ago
-        except Exception:
-            error = RuntimeError(f"{type(error).__name__}: {error}")
+    except StepError as error:
         sender.send(error)
+    except Exception as error:  # others' may be made of what no pipe can carry: told in words
+        told = RuntimeError(f"{type(error).__name__}: {error}")
+        told.add_note(traceback.format_exc())
+        sender.send(told)
 
 
 def _end_with_parent() -> None:

@@ -30,6 +30,17 @@ def refused(told: contract.Train) -> Outcome:
     return Outcome()
 
 
+class Unsendable(Exception):
+    """One that cannot be made again from what an exception is pickled as."""
+
+    def __init__(self, one: str, other: str) -> None:
+        super().__init__(f"{one} and {other}")
+
+
+def broken(told: contract.Train) -> Outcome:
+    raise Unsendable("this", "that")
+
+
 def sleeping(told: contract.Train) -> Outcome:
     Path(told.models, f"{distributed.rank()}.pid").write_text(str(os.getpid()))
     time.sleep(600)

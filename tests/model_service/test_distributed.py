@@ -25,7 +25,7 @@ from model_service.training.dataset import Dataset
 from model_service.training.fastai import Callback, IntToFloatTensor, Learner, Normalize
 from model_service.training.start import Start
 from tests.model_service.conftest import REPOSITORY
-from tests.model_service.ranked import refused, waiting_for_the_other
+from tests.model_service.ranked import broken, refused, waiting_for_the_other
 
 
 def step(models: str = "", **arguments: Any) -> contract.Train:
@@ -130,6 +130,12 @@ def test_what_the_first_one_raises_is_raised_by_the_step() -> None:
     with pytest.raises(StepError, match="nothing to tell apart") as failed:
         ranks.run(refused, step(), processes=2)
     assert failed.value.remedy == "put pictures there"
+
+
+def test_an_error_that_no_pipe_can_carry_is_told_in_words() -> None:
+    with pytest.raises(RuntimeError, match="Unsendable: this and that") as failed:
+        ranks.run(broken, step(), processes=2)
+    assert "in broken" in "".join(failed.value.__notes__)
 
 
 _STEP = """
