@@ -13,9 +13,9 @@ from airflow.providers.common.compat.sdk import TriggerRule, dag
 # Named one by one: `@task.branch` and the like would search every provider while the file is parsed.
 from airflow.providers.standard.decorators.branch_python import branch_task
 from airflow.providers.standard.decorators.python import python_task
-from menagerie import approval, decisions, documents, links
+from menagerie import approval, decisions, documents, links, steps
 from menagerie.launchers import fan_out, launch, reap
-from menagerie.params import JUDGING, PARAMS, POD_PARAMS, TRAINING
+from menagerie.params import PARAMS, POD_PARAMS
 from menagerie.settings import settings
 
 DOC = """
@@ -38,54 +38,8 @@ again: nothing is lost and nothing happens twice.
 **dataset tag** a run trains on what the tag names; with **Ask a person** a candidate that won waits for an approval.
 """
 
-ALL, TO_PREDICT, PREDICTED, MODELS = (
-    settings().bucket(name) for name in ("animals_all", "animals_to_predict", "animals_predicted", "animals_models")
-)
-ARRIVING = ("label_manifest", "allow", "new_classes")  # the Params that plan and sort are both told
-LIMITS = ("max_megapixels", "max_megabytes", "min_side", "max_aspect")
-SORTING = ("label_rule", "label_pattern", "max_bad", *LIMITS)  # and those that sort alone is told
-EVALUATING = ("min_accuracy", "max_new", "on_drift", "review", "csv")
-REGISTRY = settings().registry
-RUN = "{{ run_id | run_name }}"
-CHAMPION = "{{ ti.xcom_pull(task_ids='champion') or '' }}"
-CANDIDATE = "{{ ti.xcom_pull(task_ids='train')['outputs']['version'] }}"
-DATASET = "{{ params.dataset_tag or ti.xcom_pull(task_ids='snapshot')['outputs']['tag'] }}"
 # One snapshot at a time in this Airflow; those of others are met by the registry itself.
 ALONE = {"pool": settings().registry_pool, "max_active_tis_per_dag": 1}
-
-
-def step_fields(name: str) -> dict[str, str]:
-    """What every step is told: its run, the models bucket and where its result goes."""
-    return {"run": RUN, "models": MODELS, "result": contract.result(MODELS, RUN, name)}
-
-
-def where_to_deploy() -> dict[str, Any]:
-    """The website is on this machine, or beside the pods. It shows the reports unless it is public: they have pictures."""
-    wanted = settings()
-    if not wanted.in_pods:
-        return {"site": wanted.site, "url": wanted.site_url, "predicted": PREDICTED}
-    return {
-        "predicted": "" if wanted.site_host else PREDICTED,
-        "target": "kubernetes",
-        "namespace": wanted.namespace,
-        "image": wanted.serve_image,
-        "host": wanted.site_host,
-        "expose": wanted.site_expose,
-        "url": wanted.site_url,
-        "timeout": 900.0,  # a new node may be needed, and the image is to be pulled
-        "canary_percent": param("canary_percent"),
-        "canary_minutes": param("canary_minutes"),
-    }
-
-
-def param(name: str) -> Any:
-    """A step's argument that is one of the run's Params: filled in when the task runs, checked when the step parses it."""
-    return f"{{{{ params.{name} }}}}"
-
-
-def text_param(name: str) -> str:
-    """One that Airflow's form makes null when it is left empty."""
-    return f"{{{{ params.{name} or '' }}}}"
 
 
 @dag(
@@ -108,33 +62,13 @@ def text_param(name: str) -> str:
     user_defined_filters={"run_name": contract.run_name},
 )
 def animals_pipeline() -> None:
-    plan = launch(
-        contract.Plan(
-            **step_fields("plan"),
-            source=ALL,
-            range_size=param("range_size"),
-            **{name: text_param(name) for name in ARRIVING},
-        ),
-        task_id="plan",
-    )
+    plan = launch(steps.plan(), task_id="plan")
 
     @python_task
     def plan_sort(result: dict[str, Any], params: dict[str, Any], run_id: str) -> list[list[str]]:
         """The command lines of the mapped sort tasks, one a range; none when nothing is new, and sort is skipped."""
         run = contract.run_name(run_id)
-        return [
-            contract.Sort(
-                run=run,
-                models=MODELS,
-                result=contract.result(MODELS, run, f"sort-{contract.plan_parts(uri)[0]:05d}"),
-                plan=uri,
-                source=ALL,
-                to_predict=TO_PREDICT,
-                **{name: params[name] for name in SORTING},
-                **{name: params[name] or "" for name in ARRIVING},
-            ).argv()
-            for uri in result["outputs"]["plans"]
-        ]
+        return [steps.sort(run, params, uri).argv() for uri in result["outputs"]["plans"]]
 
     @python_task(trigger_rule=TriggerRule.NONE_FAILED)  # sort is skipped when nothing is new
     def sort_totals(planned: dict[str, Any], sorted_: Iterable[dict[str, Any]]) -> dict[str, Any]:
@@ -145,7 +79,7 @@ def animals_pipeline() -> None:
     @python_task
     def champion(run_id: str) -> str | None:
         """The version in use when the run began: predicted with, judged against and replaced by this run alone."""
-        return decisions.champion_before(documents.champion(contract.champion(MODELS)), contract.run_name(run_id))
+        return decisions.champion_before(documents.champion(contract.champion(steps.MODELS)), contract.run_name(run_id))
 
     @branch_task
     def after_sort(result: dict[str, Any], version: str | None, params: dict[str, Any]) -> str:
@@ -160,31 +94,10 @@ def animals_pipeline() -> None:
     @python_task
     def plan_predict(result: dict[str, Any], version: str, params: dict[str, Any], run_id: str) -> list[list[str]]:
         """The command lines of the mapped predict tasks, one a shard; with many shards, one for several of them."""
-        run = contract.run_name(run_id)
-        return [
-            contract.Predict(
-                run=run,
-                models=MODELS,
-                result=contract.result(MODELS, run, f"predict-{number:05d}"),
-                model=version,
-                shards=tuple(shards),
-                predicted=PREDICTED,
-                precision=params["precision"],
-            ).argv()
-            for number, shards in enumerate(decisions.shard_groups(result["outputs"]["shards"]))
-        ]
+        run, groups = contract.run_name(run_id), decisions.shard_groups(result["outputs"]["shards"])
+        return [steps.predict(run, params, version, number, tuple(some)).argv() for number, some in enumerate(groups)]
 
-    evaluate = launch(
-        contract.Evaluate(
-            **step_fields("evaluate"),
-            model=CHAMPION,
-            predicted=PREDICTED,
-            to_predict=TO_PREDICT,
-            **{name: param(name) for name in EVALUATING},
-        ),
-        task_id="evaluate",
-        links=[links.Report()],
-    )
+    evaluate = launch(steps.evaluate(), task_id="evaluate", links=[links.Report()])
 
     @branch_task
     def after_evaluate(result: dict[str, Any], params: dict[str, Any]) -> str:
@@ -194,30 +107,10 @@ def animals_pipeline() -> None:
         return way.task
 
     snapshot = launch(
-        contract.Snapshot(**step_fields("snapshot"), registry=REGISTRY),
-        task_id="snapshot",
-        trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS,
-        **ALONE,
+        steps.snapshot(), task_id="snapshot", trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS, **ALONE
     )
-    train = launch(
-        contract.Train(
-            **step_fields("train"),
-            registry=REGISTRY,
-            champion=CHAMPION,
-            **{name: param(name) for name in TRAINING} | {"dataset_tag": DATASET},
-        ),
-        task_id="train",
-        links=[links.ModelCard()],
-    )
-    judge = launch(
-        contract.Judge(
-            **step_fields("judge"),
-            candidate=CANDIDATE,
-            champion=CHAMPION,
-            **{name: param(name) for name in JUDGING},
-        ),
-        task_id="judge",
-    )
+    train = launch(steps.train(), task_id="train", links=[links.ModelCard()])
+    judge = launch(steps.judge(), task_id="judge")
 
     @branch_task
     def after_judge(result: dict[str, Any], params: dict[str, Any]) -> str:
@@ -232,7 +125,7 @@ def animals_pipeline() -> None:
         return "the champion stays"
 
     promote = launch(
-        contract.Promote(**step_fields("promote"), candidate=CANDIDATE, champion=CHAMPION),
+        steps.promote(),
         task_id="promote",
         trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS,  # nobody is asked, or somebody has approved
     )
@@ -243,17 +136,8 @@ def animals_pipeline() -> None:
         print(ways.why)
         return ways.tasks
 
-    snapshot_model = launch(
-        contract.Snapshot(
-            **step_fields("snapshot-model"),
-            registry=REGISTRY,
-            model=CANDIDATE,
-            verdict="{{ ti.xcom_pull(task_ids='promote')['outputs']['verdict'] }}",
-        ),
-        task_id="snapshot_model",
-        **ALONE,
-    )
-    deploy = launch(contract.Deploy(**step_fields("deploy"), model=CANDIDATE, **where_to_deploy()), task_id="deploy")
+    snapshot_model = launch(steps.snapshot_model(), task_id="snapshot_model", **ALONE)
+    deploy = launch(steps.deploy(), task_id="deploy")
 
     sort = fan_out(contract.Sort, plan_sort(plan.output), task_id="sort", max_active_tis_per_dagrun=16)
     totals = sort_totals(plan.output, sort.output)

@@ -29,13 +29,13 @@ from model_service.evaluation import (
 )
 from model_service.evaluation.gathered import Gathered, gather
 from model_service.evaluation.unseen import unseen
-from model_service.evaluation.words import counted, few
 from model_service.ledger import read_head
 from model_service.prices import dollars
 from model_service.results import Outcome
 from model_service.scratch import scratch
 from model_service.storage import Store, name_in, open_store, write_once
 from model_service.storage.metered import Meter, Metered
+from model_service.words import counted, few
 
 _HEADLINE = ("pictures", "right", "accuracy", "interval", "top5", "log_loss", "ece", "new_classes")
 

@@ -30,6 +30,7 @@ from model_service.shards import BadShard
 from model_service.storage import Exists, name_in, open_store
 from model_service.storage.metered import Meter, Metered
 from model_service.streams import streamed
+from model_service.words import counted
 
 log = logging.getLogger(__name__)
 
@@ -61,8 +62,8 @@ def predict(step: contract.Predict) -> Outcome:
             **_costs(meter, begun, sum(shard.pictures for shard in todo.values())),
         },
         {"predictions": [contract.predictions(step.predicted, step.run, uri) for uri in job.shards]},
-        f"{_count(predicted.total(), 'picture')} in {_count(len(job.shards), 'shard')} classified by {step.model}; {why}"
-        + (f"; done already: {_count(skipped, 'shard')}" if skipped else ""),
+        f"{counted(predicted.total(), 'picture')} in {counted(len(job.shards), 'shard')} classified by {step.model}; {why}"
+        + (f"; done already: {counted(skipped, 'shard')}" if skipped else ""),
     )
 
 
@@ -73,10 +74,6 @@ def _check_named(step: contract.Predict) -> None:
         )
     if not step.shards or not all(step.shards):
         raise BadShard("no shard is named: --shards is empty", remedy="give shards that sort's result names")
-
-
-def _count(number: int, what: str) -> str:
-    return f"1 {what}" if number == 1 else f"{number} {what}s"
 
 
 class _Job:
@@ -137,7 +134,7 @@ class _Job:
     def _finish(self, uri: str, writer: Writer, error: StepError | None) -> None:
         found, listed = writer.predicted.total(), self.shards[uri].pictures
         if error is None and found != listed:
-            error = BadShard(f"{uri} has {_count(found, 'picture')}, but its manifest lists {listed} in it")
+            error = BadShard(f"{uri} has {counted(found, 'picture')}, but its manifest lists {listed} in it")
         if error:
             raise error
         try:
@@ -172,8 +169,8 @@ class _Job:
         found, listed = len(table), self.shards[uri].pictures
         if found != listed:
             raise BadPredictions(
-                f"{file.uri} is damaged: it has {_count(found, 'row')}, but the manifest of {uri} lists "
-                f"{_count(listed, 'picture')}",
+                f"{file.uri} is damaged: it has {counted(found, 'row')}, but the manifest of {uri} lists "
+                f"{counted(listed, 'picture')}",
                 remedy=predictions.REMEDY,
             )
         self.precisions[uri] = origin.precision

@@ -13,7 +13,7 @@ from typing import Any
 
 import menagerie_contract as contract
 
-from model_service import registry
+from model_service import registry, verdicts
 from model_service.errors import StepError
 from model_service.ledger import read_head
 from model_service.progress import progress
@@ -139,19 +139,17 @@ def _known(repository: Repository) -> set[str]:
 
 
 def _verdict(step: contract.Snapshot) -> dict[str, Any] | None:
-    """Raises StepError when it is not there, or is another model's."""
+    """Raises StepError when it is not there, damaged, or another model's."""
     if not step.verdict:
         return None
     store, name = locate(step.verdict)
     try:
-        verdict: dict[str, Any] = json.loads(store.read(name))
-    except (NotFound, ValueError) as error:
+        verdict = verdicts.parse(store.read(name), step.verdict)
+    except NotFound as error:
+        raise StepError(f"{step.verdict} is not there", remedy="give the verdict of judge, or none") from error
+    if verdict["candidate"] != step.model:
         raise StepError(
-            f"{step.verdict} is no verdict: {error}", remedy="give the verdict of judge, or none"
-        ) from error
-    if verdict.get("candidate") != step.model:
-        raise StepError(
-            f"{step.verdict} is the verdict of {verdict.get('candidate')}, not of {step.model}",
+            f"{step.verdict} is the verdict of {verdict['candidate']}, not of {step.model}",
             remedy="give the verdict that promoted the model, or none",
         )
     return verdict

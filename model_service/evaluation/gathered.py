@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from model_service import batches, predictions
 from model_service.errors import StepError
-from model_service.evaluation.words import counted
 from model_service.predictions import BadPredictions
 from model_service.storage import Store
+from model_service.words import counted
 
 SAMPLE = 2000  # embeddings that are kept: enough to tell two clouds of points apart, 2 MB of 512 numbers
 LISTED = 1000  # quarantined pictures named one by one; the manifests have the others

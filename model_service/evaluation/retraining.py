@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from model_service.evaluation.words import counted, few
+from model_service.words import counted, few
 
 
 def needed(

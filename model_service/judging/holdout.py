@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from model_service import batches, registry
-from model_service.evaluation.words import few
 from model_service.registry import BadModel
 from model_service.sorting import near
+from model_service.words import few
 
 log = logging.getLogger(__name__)
 _BLOCK = 1 << 15  # held-out pictures compared at once: bounds the memory

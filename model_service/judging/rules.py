@@ -9,8 +9,8 @@ from typing import NamedTuple
 import menagerie_contract as contract
 
 from model_service.evaluation import metrics
-from model_service.evaluation.words import counted, few
 from model_service.judging.evidence import Evidence, Tally
+from model_service.words import counted, few
 
 NAMED = 5  # classes, or what speaks against a candidate, told one by one in a sentence
 BY_DEFAULT = "there is no champion: the candidate wins by default"

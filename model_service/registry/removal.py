@@ -18,11 +18,11 @@ from typing import Any
 import menagerie_contract as contract
 
 from model_service.errors import StepError
-from model_service.evaluation.words import counted
 from model_service.registry import pointer, shelf, tags, words
 from model_service.registry.shelf import Shelved
 from model_service.registry.versions import CARD, REMOVING, BadModel
 from model_service.storage import Conflict, Store, name_in, open_store, write_once
+from model_service.words import counted
 
 YOUNG = 24 * 3600.0  # seconds within which a run may be saving, judging or promoting a version
 

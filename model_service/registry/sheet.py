@@ -107,7 +107,10 @@ def _held_out(verdict: dict[str, Any] | None) -> str:
 
 
 def _int8(step: contract.Registry) -> str:
-    judged = int8(step.models, step.version)
+    try:
+        judged = int8(step.models, step.version)
+    except BadModel as error:
+        return f"{error.message}. {error.remedy}"
     return "" if judged is None else f"{'accepted' if judged['accepted'] else 'refused'}: {judged['reason']}"
 
 

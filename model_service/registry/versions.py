@@ -92,6 +92,8 @@ def card(models: str, version: str, *needed: str) -> dict[str, Any]:
         raise BadModel(f"{uri} is damaged: {error}", remedy=RESTORE) from error
     if wrong := model_card.complaint(described, needed):
         raise BadModel(f"{uri} is damaged: {wrong}", remedy=RESTORE)
+    if described.get("version") != version:
+        raise BadModel(f"{uri} is damaged: it is the card of {described.get('version')!r}", remedy=RESTORE)
     return described
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from model_service.evaluation.words import counted, few
+from model_service.words import counted, few
 
 _HERE = Path(__file__).parent / "templates"
 

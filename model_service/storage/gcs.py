@@ -14,17 +14,15 @@ import mimetypes
 import re
 import secrets
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-import requests
 from google.api_core import exceptions as api
-from google.auth.exceptions import GoogleAuthError
-from google.cloud.storage.exceptions import DataCorruption
 
 from model_service.storage.client import client
-from model_service.storage.interface import PAGE, Blob, BucketMissing, Conflict, Exists, NotFound, Store, StoreError
+from model_service.storage.gcs_errors import explained
+from model_service.storage.interface import PAGE, Blob, Conflict, Exists, NotFound, Store, StoreError
 from model_service.storage.retries import RETRY, SEND_AGAIN, Attempts
 
 CHECK_SECONDS = 30.0  # how long check() waits for a bucket that does not answer
@@ -206,31 +204,8 @@ class GcsStore:
         except NotFound:
             return None
 
-    @contextmanager
-    def _explain(self, name: str, others: str = "") -> Iterator[None]:
-        """Turn Google's errors into ours, but for those that mean something else in each operation."""
-        what = f"{self.uri}/{name}" if name else self.uri
-        try:
-            yield
-        except (api.PreconditionFailed, api.RequestRangeNotSatisfiable):
-            raise
-        except api.NotFound as error:
-            if name:
-                self.check()  # is it the bucket that is missing?
-                raise NotFound(f"{what} does not exist") from error
-            remedy = "Create the bucket, or set MENAGERIE_BUCKETS to where the buckets are."
-            raise BucketMissing(f"{self.uri} does not exist", remedy=remedy) from error
-        except (api.Forbidden, api.Unauthorized) as error:
-            raise BucketMissing(
-                f"{what} may not be used: {error.message}",
-                remedy=f"Grant this identity roles/storage.objectUser on {self.uri}{others and f' and {others}'} "
-                "(roles/storage.objectViewer is enough to read).",
-            ) from error
-        except GoogleAuthError as error:
-            remedy = "Run `gcloud auth application-default login`, or attach a service account."
-            raise StoreError(f"{what}: no valid credentials: {error}", remedy=remedy, retry=error.retryable) from error
-        except (api.GoogleAPIError, requests.RequestException, DataCorruption) as error:
-            raise StoreError(f"{what}: {error}", retry=not isinstance(error, api.ClientError)) from error
+    def _explain(self, name: str, others: str = "") -> AbstractContextManager[None]:
+        return explained(self.uri, name, others, self.check)
 
 
 def _blob(found: Any) -> Blob:

@@ -93,6 +93,7 @@ def test_another_model_under_the_same_version_is_refused(
         (lambda folder: (folder / "model.json").write_text("{"), "is damaged"),
         (lambda folder: (folder / "model.json").write_text("[]"), r"model\.json is damaged: it is no JSON object"),
         (lambda folder: (folder / "model.json").write_text("{}"), r"model\.json is damaged: it has no 'files'"),
+        (lambda folder: (folder / "model.json").write_text('{"files": {}}'), r"damaged: it is the card of None"),
         (lambda folder: (folder / "model.json").write_text('{"files": ["model.onnx"]}'), "'files' does not give each"),
         (
             lambda folder: (folder / "model.json").write_text('{"files": {"model.onnx": {}}}'),

@@ -316,6 +316,17 @@ def test_a_damaged_verdict_is_named_and_makes_nobody_champion(
     assert "v4 is the champion now" in said(capsys, models, "promote", "v4", "--why=x", "--force")
 
 
+def test_a_damaged_int8_variant_is_told_by_show_with_all_the_rest(
+    models: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    local(f"{contract.model(models, 'v4')}/int8.json").write_text("{")
+    told = said(capsys, models, "show", "v4").splitlines()
+    (line,) = (line for line in told if line.startswith("int8"))
+    assert "int8.json is damaged: " in line
+    assert "judge the version once more" in line
+    assert any(line.startswith("FILE") for line in told)
+
+
 @pytest.mark.parametrize("part", [{"withdrawn": "x"}, {"earlier": "abc"}, {"earlier": [5]}, {"previous": 7}])
 def test_a_pointer_that_is_damaged_in_its_parts_is_told_by_every_command(
     models: str, part: dict[str, object], capsys: pytest.CaptureFixture[str]

@@ -46,6 +46,10 @@ def save_model(kept: Registry, version: str, **card: Any) -> None:
     registry.save(kept.buckets.models, version, files, basis | card)
 
 
+def verdict_on(candidate: str, **more: Any) -> str:
+    return json.dumps({"promote": True, "candidate": candidate, "champion": None, "reason": "the first"} | more)
+
+
 def of_bucket(buckets: Buckets, prefix: str) -> dict[str, bytes]:
     return {name.removeprefix(prefix): data for name, data in buckets.tree(buckets.models, prefix).items()}
 
@@ -98,10 +102,10 @@ def test_a_model_has_a_tag_by_which_plain_dvc_gets_and_compares_it(kept: Registr
         save_model(
             kept, version, training=training, data={"tag": "dataset_v3", "shards": {}}, metrics={"accuracy": right}
         )
-        verdict = {"candidate": version, "overall": {"candidate": right, "champion": None}, "pictures": 8}
+        said = {"overall": {"candidate": right, "champion": None}, "pictures": 8}
         uri = contract.verdict(buckets.models, version)
         local(uri).parent.mkdir(parents=True)
-        local(uri).write_text(json.dumps(verdict))
+        local(uri).write_text(verdict_on(version, **said))
         assert kept.snapshot(version, model=version, verdict=uri).outputs == {
             "tag": f"model_v{'ab'.index(version) + 1}"
         }
@@ -205,9 +209,12 @@ def test_no_other_place_is_one_for_data(kept: Registry, remote: str) -> None:
 def test_the_verdict_must_be_the_models_own(kept: Registry) -> None:
     save_model(kept, "a")
     uri = f"file://{kept.buckets.root}/verdict.json"
-    with pytest.raises(StepError, match="is no verdict"):
+    with pytest.raises(StepError, match="is not there"):
         kept.snapshot(model="a", verdict=uri)
-    local(uri).write_text('{"candidate": "b"}')
+    local(uri).write_text('{"candidate": "a"}')
+    with pytest.raises(StepError, match="damaged, no verdict: it has no 'promote'"):
+        kept.snapshot(model="a", verdict=uri)
+    local(uri).write_text(verdict_on("b"))
     with pytest.raises(StepError, match="is the verdict of b, not of a"):
         kept.snapshot(model="a", verdict=uri)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from model_service.evaluation.words import counted, few
+from model_service.words import counted, few
 
 SMALL = 50  # pictures of a class to learn from, below which it is called small
 FEW = 100  # pictures watched with, below which figures are rough
