@@ -75,6 +75,10 @@ $(STATE)/uv/bin/uv:
 	python3 -m venv $(STATE)/uv
 	$(STATE)/uv/bin/pip install --quiet uv
 
+# Compiled now: with PYTHONDONTWRITEBYTECODE set, as in many containers, each of the processes that tests and steps start would
+# compile all that it imports, seconds long.
+$(VENV)/airflow/.made $(VENV)/model/.made: export UV_COMPILE_BYTECODE = 1
+
 $(VENV)/airflow/.made: locks/airflow.txt | $(UV)
 	@echo "making the airflow environment …"
 	@$(UV) venv --quiet --clear --python $(PYTHON_VERSION) $(@D)

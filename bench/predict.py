@@ -65,6 +65,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=5, help="rounds, of which medians are taken (default: 5)")
     parser.add_argument("--quick", action="store_true", help="90 pictures, one round, up to 1,000 pictures")
+    parser.add_argument("--brief", action="store_true", help="only the ways that the last line tells of")
     parser.add_argument("--photographs", type=Path, help="folder of <label>/*.jpg to derive the pictures from")
     given = parser.parse_args()
     repeats, sizes, counts = (
@@ -78,6 +79,8 @@ def main() -> int:
         folder = Path(name)
         pictures, model = made.make(folder, given.photographs, sizes, side=224)
         rows = table(pictures, model, 0.5 if given.quick else 2.0, stack)
+        if given.brief:
+            rows = [row for row in rows if row.way == FASTAI or (row.source == "shards" and "f32" not in row.way)]
         for number in range(1, repeats + 1):
             for row in rows:
                 for some in pictures:
