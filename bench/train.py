@@ -1,7 +1,7 @@
 """How fast train is, against fastai as its documentation begins, and whether what it learns is as good.
 
-One run, side by side: for each seed both ways train a resnet34 from scratch on the same pictures of 640×480, for the same
-epochs, at the same size and batch size, watching the same validation part. fastai gets loose files
+One run, side by side: for each seed both ways train a resnet34 from scratch on the same pictures (640×480, or of another
+`--width`), for the same epochs, at the same size and batch size, watching the same validation part. fastai gets loose files
 (`ImageDataLoaders.from_folder`, `vision_learner`, `fit_one_cycle`, its defaults); ours gets shards, decodes them, and trains
 as the step does. Each has a process of its own, with all imports done before its clock starts. The time of our exports, for
 which fastai has no equal, is told apart. When all is done both are scored on the same pictures, that neither has seen.
@@ -35,6 +35,7 @@ def main() -> int:
     parser.add_argument("--batch", type=int, default=32, help="pictures of a batch (default: 32)")
     parser.add_argument("--seeds", type=int, help="trainings of each way (default: 3; quick: 1)")
     parser.add_argument("--pictures", type=int, help="pictures, held out ones among them (default: 1000; quick: 240)")
+    parser.add_argument("--width", type=int, default=640, help="of a picture's file, in pixels (default: %(default)s)")
     parser.add_argument("--photographs", type=Path, help="folder of <label>/*.jpg to derive the pictures from")
     parser.add_argument(
         "--progressive",
@@ -59,7 +60,7 @@ def main() -> int:
         parser.error("at least one epoch and one seed are needed")
     os.environ |= {"PYTHONWARNINGS": "ignore"} | ({} if given.gpu else {"CUDA_VISIBLE_DEVICES": ""})
     with tempfile.TemporaryDirectory(prefix="menagerie-bench-") as name:
-        pictures = made.make(Path(name), given.photographs, count)
+        pictures = made.make(Path(name), given.photographs, count, given.width)
         took: dict[str, list[Took]] = {way: [] for way in WAYS}
         for seed in range(seeds):
             order = list(WAYS) if seed % 2 == 0 else list(reversed(WAYS))  # neither is always the first

@@ -13,7 +13,7 @@ from bench.sorting.limit import CORES
 from model_service import batches
 from model_service.training import dataset
 
-WIDTH, SHAPE = 640, 3 / 4  # of a picture's file: its longer side in pixels, and the shorter one's share of it
+SHAPE = 3 / 4  # of a picture's file: the shorter side's share of the longer one
 HOLDOUT = 0.25  # on which both are scored when all is done, and which neither sees before
 VALIDATION = 0.1  # of the rest: watched by both after each epoch
 _RUN = "bench"
@@ -57,14 +57,16 @@ class Pictures:
         return [rest[i] for i in learned], [rest[i] for i in watched]
 
 
-def make(folder: Path, photographs: Path | None, count: int) -> Pictures:
-    """Derived from so many different pictures at most, as one that is seen in two shapes would be learned by heart."""
+def make(folder: Path, photographs: Path | None, count: int, width: int) -> Pictures:
+    """Files `width` pixels wide, derived from so many different pictures at most, as one that is seen in two shapes would be
+    learned by heart.
+    """
     origins, what = pictures.origins(folder, photographs)
     source = folder / "animals_all"
     models = folder / "animals_models"
     for place in (source, models, folder / "to_predict"):
         place.mkdir()
-    pictures.derive(source, origins, min(count, len(origins)), WIDTH, CORES, SHAPE, (1.0,))
+    pictures.derive(source, origins, min(count, len(origins)), width, CORES, SHAPE, (1.0,))
     step = contract.Sort(
         run=_RUN,
         models=f"file://{models}",
