@@ -79,7 +79,9 @@ def animals_pipeline() -> None:
     @python_task
     def champion(run_id: str) -> str | None:
         """The version in use when the run began: predicted with, judged against and replaced by this run alone."""
-        return decisions.champion_before(documents.champion(contract.champion(steps.MODELS)), contract.run_name(run_id))
+        return decisions.champion_before(
+            documents.champion(contract.champion(steps.models())), contract.run_name(run_id)
+        )
 
     @branch_task
     def after_sort(result: dict[str, Any], version: str | None, params: dict[str, Any]) -> str:

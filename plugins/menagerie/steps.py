@@ -13,11 +13,6 @@ import menagerie_contract as contract
 from menagerie.params import JUDGING, TRAINING
 from menagerie.settings import settings
 
-ALL, TO_PREDICT, PREDICTED, MODELS = (
-    settings().bucket(name) for name in ("animals_all", "animals_to_predict", "animals_predicted", "animals_models")
-)
-REGISTRY = settings().registry
-
 _ARRIVING = ("label_manifest", "allow", "new_classes")  # the Params that plan and sort are both told
 _LIMITS = ("max_megapixels", "max_megabytes", "min_side", "max_aspect")
 _SORTING = ("label_rule", "label_pattern", "max_bad", *_LIMITS)  # and those that sort alone is told
@@ -30,11 +25,15 @@ _DATASET = "{{ params.dataset_tag or ti.xcom_pull(task_ids='snapshot')['outputs'
 _VERDICT = "{{ ti.xcom_pull(task_ids='promote')['outputs']['verdict'] }}"
 
 
+def models() -> str:
+    """The bucket that every step is told of."""
+    return _bucket("models")
+
+
 def plan() -> contract.Plan:
-    arriving: dict[str, Any] = {
-        name: f"{{{{ params.{name} or '' }}}}" for name in _ARRIVING
-    }  # Airflow's form makes empty ones null
-    return contract.Plan(**_every("plan"), source=ALL, range_size=_param("range_size"), **arriving)
+    # Airflow's form makes null of a text that is left empty.
+    arriving: dict[str, Any] = {name: f"{{{{ params.{name} or '' }}}}" for name in _ARRIVING}
+    return contract.Plan(**_every("plan"), source=_bucket("all"), range_size=_param("range_size"), **arriving)
 
 
 def sort(run: str, params: Mapping[str, Any], plan: str) -> contract.Sort:
@@ -43,8 +42,8 @@ def sort(run: str, params: Mapping[str, Any], plan: str) -> contract.Sort:
     return contract.Sort(
         **_every(f"sort-{contract.plan_parts(plan)[0]:05d}", run),
         plan=plan,
-        source=ALL,
-        to_predict=TO_PREDICT,
+        source=_bucket("all"),
+        to_predict=_bucket("to_predict"),
         **{name: params[name] for name in _SORTING},
         **arriving,
     )
@@ -55,23 +54,25 @@ def predict(run: str, params: Mapping[str, Any], model: str, number: int, shards
         **_every(f"predict-{number:05d}", run),
         model=model,
         shards=shards,
-        predicted=PREDICTED,
+        predicted=_bucket("predicted"),
         precision=params["precision"],
     )
 
 
 def evaluate() -> contract.Evaluate:
     asked = _params(_EVALUATING)
-    return contract.Evaluate(**_every("evaluate"), model=_CHAMPION, predicted=PREDICTED, to_predict=TO_PREDICT, **asked)
+    return contract.Evaluate(
+        **_every("evaluate"), model=_CHAMPION, predicted=_bucket("predicted"), to_predict=_bucket("to_predict"), **asked
+    )
 
 
 def snapshot() -> contract.Snapshot:
-    return contract.Snapshot(**_every("snapshot"), registry=REGISTRY)
+    return contract.Snapshot(**_every("snapshot"), registry=settings().registry)
 
 
 def train() -> contract.Train:
     asked = _params(TRAINING) | {"dataset_tag": _DATASET}
-    return contract.Train(**_every("train"), registry=REGISTRY, champion=_CHAMPION, **asked)
+    return contract.Train(**_every("train"), registry=settings().registry, champion=_CHAMPION, **asked)
 
 
 def judge() -> contract.Judge:
@@ -83,7 +84,9 @@ def promote() -> contract.Promote:
 
 
 def snapshot_model() -> contract.Snapshot:
-    return contract.Snapshot(**_every("snapshot-model"), registry=REGISTRY, model=_CANDIDATE, verdict=_VERDICT)
+    return contract.Snapshot(
+        **_every("snapshot-model"), registry=settings().registry, model=_CANDIDATE, verdict=_VERDICT
+    )
 
 
 def deploy() -> contract.Deploy:
@@ -94,9 +97,9 @@ def _website() -> dict[str, Any]:
     """It is on this machine, or beside the pods; it shows the reports unless it is public: they have pictures."""
     wanted = settings()
     if not wanted.in_pods:
-        return {"site": wanted.site, "url": wanted.site_url, "predicted": PREDICTED}
+        return {"site": wanted.site, "url": wanted.site_url, "predicted": _bucket("predicted")}
     return {
-        "predicted": "" if wanted.site_host else PREDICTED,
+        "predicted": "" if wanted.site_host else _bucket("predicted"),
         "target": "kubernetes",
         "namespace": wanted.namespace,
         "image": wanted.serve_image,
@@ -110,7 +113,11 @@ def _website() -> dict[str, Any]:
 
 def _every(name: str, run: str = _RUN) -> dict[str, Any]:
     """What every step is told: its run, the models bucket and where its result goes."""
-    return {"run": run, "models": MODELS, "result": contract.result(MODELS, run, name)}
+    return {"run": run, "models": models(), "result": contract.result(models(), run, name)}
+
+
+def _bucket(name: str) -> str:
+    return settings().bucket(f"animals_{name}")
 
 
 def _param(name: str) -> Any:
