@@ -120,7 +120,7 @@ def loaders(data: Dataset, step: contract.Train) -> DataLoaders:
     learned, watched = data.parts(step.validation, step.seed)
     transforms = [
         IntToFloatTensor(),
-        *aug_transforms(size=step.image_size, max_rotate=8.0, max_warp=0.0),
+        *aug_transforms(size=step.image_size, min_scale=0.6, max_rotate=8.0, max_warp=0.0),
         Normalize.from_stats(MEAN, STD, cuda=False),
     ]
     dls = DataLoaders.from_dsets(
