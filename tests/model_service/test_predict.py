@@ -23,7 +23,7 @@ from model_service import batches, images, inference, looks, predictions, regist
 from model_service.__main__ import main
 from model_service.inference import Classifier
 from model_service.predict import predict
-from model_service.predictions import BadPredictions
+from model_service.predictions import BadPredictions, writing
 from model_service.registry import BadModel
 from model_service.results import Outcome
 from model_service.shards import BadShard
@@ -203,7 +203,7 @@ def test_a_single_picture_and_a_single_class(buckets: Buckets) -> None:
 
 
 def test_many_pictures_are_written_in_parts(buckets: Buckets, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(predictions, "ROWS", 4)
+    monkeypatch.setattr(writing, "ROWS", 4)
     run(buckets)
     groups = [pq.ParquetFile(local(output(buckets, shard))).num_row_groups for shard in buckets.shards()]
     assert sum(groups) >= 3

@@ -100,7 +100,7 @@ def test_another_model_under_the_same_version_is_refused(
             "'files' does not give each",
         ),
         (lambda folder: (folder / "model.json").unlink(), "no model v1"),
-        (lambda folder: (folder / "model.json").write_text(json.dumps({"files": {}})), "has no file model.onnx"),
+        (lambda folder: (folder / "model.json").write_text('{"version": "v1", "files": {}}'), "has no file model.onnx"),
     ],
 )
 def test_a_model_that_is_not_what_its_card_says_is_refused(models: str, damage: object, complaint: str) -> None:
