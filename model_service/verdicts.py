@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
 
+from model_service import documents
 from model_service.errors import StepError
 
 REMEDY = (
@@ -20,13 +20,9 @@ class BadVerdict(StepError):
 
 def parse(data: bytes, uri: str) -> dict[str, Any]:
     """The verdict that stands at that URI; docs/judging.md has its parts. Raises BadVerdict."""
-    try:
-        found = json.loads(data)
-    except ValueError as error:
-        raise BadVerdict(f"{uri} is damaged, no verdict: {error}", remedy=REMEDY) from error
-    if wrong := complaint(found):
-        raise BadVerdict(f"{uri} is damaged, no verdict: {wrong}", remedy=REMEDY)
-    verdict: dict[str, Any] = found
+    verdict: dict[str, Any] = documents.parsed(
+        data, complaint, lambda wrong: BadVerdict(f"{uri} is damaged, no verdict: {wrong}", remedy=REMEDY)
+    )
     return verdict
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import menagerie_contract as contract
 
+from model_service import documents
 from model_service.registry.versions import BadModel, card, hashes, removing
 from model_service.storage import Conflict, name_in, open_store, read_live
 
@@ -146,13 +147,8 @@ def read(models: str) -> tuple[dict[str, Any] | None, int]:
     if data is None:
         return None, generation
     uri = contract.champion(models)
-    try:
-        pointer = json.loads(data)
-    except ValueError as error:
-        raise BadModel(f"{uri} is damaged: {error}", remedy=_REPAIR) from error
-    if wrong := complaint(pointer):
-        raise BadModel(f"{uri} is damaged: {wrong}", remedy=_REPAIR)
-    return pointer, generation
+    said = documents.parsed(data, complaint, lambda wrong: BadModel(f"{uri} is damaged: {wrong}", remedy=_REPAIR))
+    return said, generation
 
 
 def complaint(pointer: Any) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 import menagerie_contract as contract
 
-from model_service import model_card
+from model_service import documents, model_card
 from model_service.errors import StepError
 from model_service.storage import Exists, NotFound, Store, name_in, open_store, write_once
 
@@ -85,15 +85,16 @@ def card(models: str, version: str, *needed: str) -> dict[str, Any]:
     store = open_store(models)
     uri = f"{contract.model(models, version)}/{CARD}"
     try:
-        described: dict[str, Any] = json.loads(store.read(name_in(store, uri)))
+        data = store.read(name_in(store, uri))
     except NotFound:
         raise BadModel(f"no model {version}: {uri} does not exist", remedy=_ANOTHER) from None
-    except ValueError as error:
-        raise BadModel(f"{uri} is damaged: {error}", remedy=RESTORE) from error
-    if wrong := model_card.complaint(described, needed):
-        raise BadModel(f"{uri} is damaged: {wrong}", remedy=RESTORE)
-    if described.get("version") != version:
-        raise BadModel(f"{uri} is damaged: it is the card of {described.get('version')!r}", remedy=RESTORE)
+
+    def complaint(found: Any) -> str:
+        if wrong := model_card.complaint(found, needed):
+            return wrong
+        return "" if found.get("version") == version else f"it is the card of {found.get('version')!r}"
+
+    described: dict[str, Any] = documents.parsed(data, complaint, lambda wrong: _damaged(uri, wrong, RESTORE))
     return described
 
 
@@ -139,15 +140,16 @@ def int8(models: str, version: str) -> dict[str, Any] | None:
     store = open_store(models)
     uri = f"{contract.model(models, version)}/{INT8}"
     try:
-        judged = json.loads(store.read(name_in(store, uri)))
+        data = store.read(name_in(store, uri))
     except NotFound:
         return None
-    except ValueError as error:
-        raise BadModel(f"{uri} is damaged: {error}", remedy=_AGAIN) from error
-    if not isinstance(judged, dict) or not isinstance(judged.get("accepted"), bool):
-        raise BadModel(f"{uri} is damaged: it does not say whether the variant is accepted", remedy=_AGAIN)
-    if not isinstance(judged.get("reason"), str):
-        raise BadModel(f"{uri} is damaged: it does not say why", remedy=_AGAIN)
+
+    def complaint(found: Any) -> str:
+        if not isinstance(found, dict) or not isinstance(found.get("accepted"), bool):
+            return "it does not say whether the variant is accepted"
+        return "" if isinstance(found.get("reason"), str) else "it does not say why"
+
+    judged: dict[str, Any] = documents.parsed(data, complaint, lambda wrong: _damaged(uri, wrong, _AGAIN))
     return judged
 
 
@@ -159,6 +161,10 @@ def save_int8(models: str, version: str, judged: dict[str, Any]) -> dict[str, An
         write_once(store, name_in(store, f"{contract.model(models, version)}/{INT8}"), text)
     )
     return there
+
+
+def _damaged(uri: str, wrong: str, remedy: str) -> BadModel:
+    return BadModel(f"{uri} is damaged: {wrong}", remedy=remedy)
 
 
 def hashes(card: dict[str, Any]) -> dict[str, str]:

@@ -50,6 +50,14 @@ def verdict_on(candidate: str, **more: Any) -> str:
     return json.dumps({"promote": True, "candidate": candidate, "champion": None, "reason": "the first"} | more)
 
 
+def write_pointer(clone: Path, batch: str, meta: str = "{manifest: abc, place: 0}") -> Path:
+    """A batch's .dvc file, as somebody may write it by hand."""
+    place = clone / "batches" / f"{batch}.dvc"
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text(f"outs: []\nmeta: {meta}\n")
+    return place
+
+
 def of_bucket(buckets: Buckets, prefix: str) -> dict[str, bytes]:
     return {name.removeprefix(prefix): data for name, data in buckets.tree(buckets.models, prefix).items()}
 
@@ -102,10 +110,10 @@ def test_a_model_has_a_tag_by_which_plain_dvc_gets_and_compares_it(kept: Registr
         save_model(
             kept, version, training=training, data={"tag": "dataset_v3", "shards": {}}, metrics={"accuracy": right}
         )
-        said = {"overall": {"candidate": right, "champion": None}, "pictures": 8}
+        judged = {"overall": {"candidate": right, "champion": None}, "pictures": 8}
         uri = contract.verdict(buckets.models, version)
         local(uri).parent.mkdir(parents=True)
-        local(uri).write_text(verdict_on(version, **said))
+        local(uri).write_text(verdict_on(version, **judged))
         assert kept.snapshot(version, model=version, verdict=uri).outputs == {
             "tag": f"model_v{'ab'.index(version) + 1}"
         }
@@ -150,9 +158,7 @@ def test_a_batch_that_somebody_took_out_of_the_dataset_stays_out(kept: Registry)
     one = sort(kept, "r1")
     kept.snapshot("r0", models=make_other(kept.buckets.root).models)  # begins the registry
     clone = kept.clone()
-    pointer = clone / "batches" / f"{one}.dvc"
-    pointer.parent.mkdir(parents=True)
-    pointer.write_text("outs: []\nmeta:\n  manifest: abc\n  place: 0\n")
+    pointer = write_pointer(clone, one)
     kept.by_hand(clone, "dataset_v1")
     pointer.unlink()
     kept.by_hand(clone, "dataset_v2")
@@ -330,9 +336,7 @@ def test_nor_is_one_whose_history_has_other_words(kept: Registry) -> None:
     batch = sort(kept, "r1")
     kept.snapshot("r0", models=make_other(kept.buckets.root).models)  # begins it
     clone = kept.clone()
-    pointer = clone / "batches" / f"{batch}.dvc"
-    pointer.parent.mkdir(parents=True)
-    pointer.write_text("outs: []\nmeta:\n  manifest: abc\n  place: 0\n")
+    write_pointer(clone, batch)
     kept.by_hand(clone, "mine")
     with pytest.raises(StepError, match=rf"its history has batches/{batch}\.dvc, but no tag dataset_v\*"):
         kept.snapshot("r2")
@@ -342,11 +346,9 @@ def test_nothing_is_built_on_a_damaged_batch(kept: Registry) -> None:
     batch = sort(kept, "r1")
     kept.snapshot("r0", models=make_other(kept.buckets.root).models)  # begins the registry
     clone = kept.clone()
-    pointer = clone / "batches" / f"{batch}.dvc"
-    pointer.parent.mkdir(parents=True)
     damages = ("{manifest: 5, place: 0}", "{manifest: abc, place: x}", "{manifest: abc}", "[]", "7")
     for number, meta in enumerate(damages, 1):
-        pointer.write_text(f"outs: []\nmeta: {meta}\n")
+        write_pointer(clone, batch, meta)
         kept.by_hand(clone, f"dataset_v{number}")
         named = rf":batches/{batch}\.dvc does not say which manifest its batch has"
         with pytest.raises(StepError, match=named) as error:
