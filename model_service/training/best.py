@@ -9,23 +9,35 @@ import torch
 from torch import nn
 
 Rows = Sequence[Sequence[float]]  # an epoch each: train loss, validation loss, accuracy
-_LOSS = 1
+_LOSS, _ACCURACY = 1, 2
 MODEL, _BEST = "model.", "best."  # what the tensors of a checkpoint begin with
 
 
-def of(rows: Rows) -> int | None:
-    """The epoch with the least validation loss, the first of equals; None while there was none that is a number."""
+def of(rows: Rows, pictures: int) -> int | None:
+    """The last epoch whose accuracy on so many `pictures` is within a standard error of the highest (Breiman et al. 1984,
+    section 3.4.3); None while there was none whose loss is a number.
+
+    An epoch that looks better by less than that is better by chance; the later one has learned more, at a lower rate.
+    """
     finite = [n for n, row in enumerate(rows) if math.isfinite(row[_LOSS])]
-    return min(finite, key=lambda n: rows[n][_LOSS], default=None)
+    if not finite:
+        return None
+    highest = max(rows[n][_ACCURACY] for n in finite)
+    error = math.sqrt(highest * (1 - highest) / pictures)
+    return max(n for n in finite if rows[n][_ACCURACY] >= highest - error)
 
 
 def stops(rows: Rows, counted: int, patience: int) -> str:
-    """Why training is to stop after these epochs, of which only the last `counted` try its patience; empty: it goes on."""
-    if math.isnan(rows[-1][_LOSS]):
+    """Why training is to stop after these epochs, of which only the last `counted` try its patience; empty: it goes on.
+
+    The loss tells sooner than the accuracy that there is no more to learn (Prechelt 1998, "Early stopping - but when?").
+    """
+    losses = [row[_LOSS] for row in rows]
+    if math.isnan(losses[-1]):
         return "the validation loss is not a number"
-    found = of(rows)
-    worse = min(counted, len(rows) if found is None else len(rows) - 1 - found)
-    return f"{worse} epochs were no better than the best one" if patience and worse >= patience else ""
+    least = min((loss for loss in losses if math.isfinite(loss)), default=None)
+    higher = min(counted, len(losses) if least is None else len(losses) - 1 - losses.index(least))
+    return f"the validation loss has not fallen for {higher} epochs" if patience and higher >= patience else ""
 
 
 class Best:

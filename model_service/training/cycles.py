@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import menagerie_contract as contract
 
-from model_service.training import best, numbers, sides, together
+from model_service.training import numbers, sides, together
 from model_service.training.checkpoints import Checkpoint, Checkpoints
 from model_service.training.fastai import Callback, Learner
 from model_service.training.numbers import Mixed, Numbers
@@ -55,7 +55,8 @@ def fit(
     mixed = None if used == "f32" else Mixed(used, learn.dls.device)
     recalls = [callback for callback in (*learn.cbs, *cbs) if hasattr(callback, "put_back")]
     seen = sides.plan(step, start, learn.model, sum(epochs for epochs, _ in cycles[:-1]))
-    keep = Keep(kept, step, start, len(cycles), found, mixed, recalls, waits=seen.end)
+    watched = len(learn.dls.valid_ds)
+    keep = Keep(kept, step, start, len(cycles), found, mixed, recalls, watched=watched, waits=seen.end)
     each = [
         *(_Tell(seen, keep.place), Resizing(seen, keep.place.rows), keep, *cbs),
         *(*together.callbacks(), *([] if mixed is None else [mixed])),
@@ -83,9 +84,11 @@ def fit(
         {"epoch": n + 1, "side": seen.of(n), **dict(zip(_FIGURES, row, strict=True))}
         for n, row in enumerate(keep.place.rows)
     ]
-    chosen = best.of(keep.place.rows)
+    chosen = keep.chosen
     if chosen is not None and chosen < len(history) - 1:
-        log.info("epoch %d of %d is the best on the validation part, and the model", chosen + 1, len(history))
+        log.info(
+            "the model is of epoch %d of %d: later ones were worse on the validation part", chosen + 1, len(history)
+        )
     return Fitted(history, history[-1 if chosen is None else chosen], keep.place.stopped, used)
 
 

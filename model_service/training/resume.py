@@ -60,8 +60,8 @@ class Place:
 class Keep(Callback):  # type: ignore[misc]  # fastai has no types
     """Keeps checkpoints of a training that begins, or goes on, at `place`; takes a last one when it is asked to terminate.
 
-    Keeps the best weights too, and stops a training of `cycles` that gets no better. The first epochs, so many as it `waits`,
-    are not counted: those of a new head alone, and those that learn from smaller pictures than are watched.
+    Keeps the best weights too, by the `watched` pictures, and stops a training of `cycles` that gets no better. The first epochs,
+    so many as it `waits`, are not counted: those of a new head alone, and those that learn from smaller pictures than are watched.
     """
 
     order = 80  # after all others: what they do is in it
@@ -75,10 +75,12 @@ class Keep(Callback):  # type: ignore[misc]  # fastai has no types
         found: Checkpoint | None,
         mixed: Mixed | None = None,
         recalls: Sequence[Recalls] = (),
+        *,
+        watched: int,
         waits: int = 0,
     ) -> None:
         self._kept, self._step, self._start, self._cycles, self._found = kept, step, start, cycles, found
-        self._mixed, self._recalls, self._waits = mixed, recalls, waits
+        self._mixed, self._recalls, self._watched, self._waits = mixed, recalls, watched, waits
         self.place = Place() if found is None else Place(**found.facts["place"])
         self.best = best.Best() if found is None else best.Best(found.tensors, self._at_best)
         self._trained = self._terminated = False
@@ -89,9 +91,14 @@ class Keep(Callback):  # type: ignore[misc]  # fastai has no types
         return self.place.cycle == self._cycles or bool(self.place.stopped)
 
     @property
+    def chosen(self) -> int | None:
+        """The epoch whose weights are the best ones so far; None before the first, and while no loss was a number."""
+        return best.of(self.place.rows, self._watched)
+
+    @property
     def _at_best(self) -> bool:
-        """Whether the network's weights are the best ones."""
-        return not self.place.batch and bool(rows := self.place.rows) and best.of(rows) == len(rows) - 1
+        """Whether the network's weights are those."""
+        return not self.place.batch and bool(rows := self.place.rows) and self.chosen == len(rows) - 1
 
     def put_back_weights(self, learn: Learner) -> None:
         """Before the first cycle, as there may be none left."""

@@ -52,7 +52,7 @@ class Train(Batch):
     balance: Literal["none", "weights", "oversample"] = arg(
         "for classes of unequal size: weigh their losses, or show pictures of small classes more often", "none"
     )
-    patience: int = arg("stop after so many epochs that were no better on the validation part; 0: never", 0, least=0)
+    patience: int = arg("stop after so many epochs without a lower loss on the validation part; 0: never", 0, least=0)
     new_weight: float = arg("how many times as often pictures of the newest batch are shown", 1.0, least=1, most=100)
     max_pictures: int = arg("most pictures trained on: of earlier batches so many are drawn as fit", 1_000_000, least=8)
     cache_gigabytes: float = arg("disk for decoded pictures; what is over is decoded anew each epoch", 8.0, least=0)

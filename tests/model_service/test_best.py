@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 from typing import Any
 
 import numpy as np
@@ -23,11 +24,28 @@ def rows(*losses: float) -> list[list[float]]:
 
 
 @pytest.mark.parametrize(
-    ("losses", "found"),
-    [((3.0, 2.0, 2.5), 1), ((2.0, 2.0), 0), ((NAN, 3.0, NAN), 1), ((NAN, NAN), None), ((), None)],
+    ("shares", "pictures", "found"),
+    [
+        ((0.50, 0.60, 0.55), 50, 2),  # ± 0.07: the second looks better by chance
+        ((0.50, 0.60, 0.55), 5000, 1),  # ± 0.007: it is
+        ((0.50, 0.60, 0.30), 50, 1),
+        ((0.60, 0.50, 0.54, 0.30), 50, 2),
+        ((0.9, 1.0, 1.0, 0.9), 50, 2),
+        ((0.0, 0.0), 50, 1),
+        ((), 50, None),
+    ],
 )
-def test_the_best_epoch_has_the_least_validation_loss(losses: tuple[float, ...], found: int | None) -> None:
-    assert best.of(rows(*losses)) == found
+def test_the_best_epoch_is_the_last_that_chance_alone_may_make_look_worse(
+    shares: tuple[float, ...], pictures: int, found: int | None
+) -> None:
+    assert best.of([[1.0, 1.0, share] for share in shares], pictures) == found
+
+
+@pytest.mark.parametrize(
+    ("losses", "found"), [((2.0, NAN), 0), ((NAN, 3.0, NAN), 1), ((NAN, math.inf), None), ((2.0, 3.0), 1)]
+)
+def test_no_epoch_is_the_best_whose_loss_is_no_number(losses: tuple[float, ...], found: int | None) -> None:
+    assert best.of(rows(*losses), 50) == found
 
 
 @pytest.mark.parametrize(
@@ -36,11 +54,12 @@ def test_the_best_epoch_has_the_least_validation_loss(losses: tuple[float, ...],
         ((3.0, 2.0, 2.5, 2.6), 4, 2, True),
         ((3.0, 2.0, 2.5, 2.6), 4, 3, False),
         ((3.0, 2.0, 2.5, 2.6), 4, 0, False),
+        ((2.0, 2.0, 2.0), 3, 2, True),
         ((1.0, 2.5, 2.6), 1, 2, False),  # the one before was the head's: only those of the last cycle count
         ((1.0, NAN), 0, 0, True),  # what is no number once is never one again
     ],
 )
-def test_it_stops_after_so_many_epochs_of_the_last_cycle_that_were_no_better(
+def test_it_stops_after_so_many_epochs_of_the_last_cycle_with_no_lower_loss(
     losses: tuple[float, ...], in_cycle: int, patience: int, stops: bool
 ) -> None:
     assert bool(best.stops(rows(*losses), in_cycle, patience)) == stops
@@ -52,41 +71,52 @@ def data() -> Dataset:
     return Dataset(views, ["cat", "dog"] * 9, [f"{n:020x}" for n in range(18)])
 
 
-class Losses(Callback):  # type: ignore[misc]
-    """Makes the validation losses what they are to be, and remembers the weights after each epoch."""
+class Figures(Callback):  # type: ignore[misc]
+    """Makes the validation losses and accuracies what they are to be, and remembers the weights after each epoch."""
 
     order = 75
 
-    def __init__(self, losses: list[float]) -> None:
-        self.losses, self.weights = losses, list[dict[str, torch.Tensor]]()
+    def __init__(self, losses: list[float], shares: list[float] | None = None) -> None:
+        self.losses, self.shares, self.weights = losses, shares, list[dict[str, torch.Tensor]]()
 
     def after_epoch(self) -> None:
-        self.recorder.values[-1][1] = self.losses[len(self.weights)]
+        epoch = len(self.weights)
+        self.recorder.values[-1][1:3] = [self.losses[epoch], self.shares[epoch] if self.shares else 0.5]
         self.weights.append({name: tensor.clone() for name, tensor in self.model.state_dict().items()})
 
 
-def fitted(data: Dataset, losses: list[float], **arguments: Any) -> tuple[cycles.Fitted, Losses, dict[str, Any]]:
-    learn, made = small(data), Losses(losses)
+def fitted(
+    data: Dataset, losses: list[float], shares: list[float] | None = None, **arguments: Any
+) -> tuple[cycles.Fitted, Figures, dict[str, Any]]:
+    learn, made = small(data), Figures(losses, shares)
     step = dataclasses.replace(STEP, epochs=len(losses), **arguments)
     return cycles.fit(learn, step, SCRATCH, Memory(), cbs=[made]), made, learn.model.state_dict()  # type: ignore[arg-type]
 
 
 def test_it_ends_with_the_best_epoch_s_weights(data: Dataset, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
-        found, made, weights = fitted(data, [3.0, 1.0, 2.0])
+        found, made, weights = fitted(data, [1.0, 1.0, 1.0], [0.5, 1.0, 0.5])
     assert all(torch.equal(weights[name], made.weights[1][name]) for name in weights)
     assert found.best == found.history[1]
     assert (len(found.history), found.stopped) == (3, "")
-    assert "epoch 2 of 3 is the best on the validation part, and the model" in caplog.text
+    assert "the model is of epoch 2 of 3: later ones were worse on the validation part" in caplog.text
+
+
+def test_the_last_epoch_s_weights_are_nothing_to_tell_of(data: Dataset, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        found, made, weights = fitted(data, [1.0, 1.0, 9.0])
+    assert all(torch.equal(weights[name], made.weights[2][name]) for name in weights)
+    assert found.best == found.history[2]
+    assert "the model is of epoch" not in caplog.text
 
 
 def test_with_patience_it_stops_early_and_says_why(data: Dataset, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
         found, made, weights = fitted(data, [3.0, 1.0, 2.0, 1.5, 0.1], patience=2)
     assert [row["valid_loss"] for row in found.history] == [3.0, 1.0, 2.0, 1.5]
-    assert found.stopped == "2 epochs were no better than the best one"
-    assert all(torch.equal(weights[name], made.weights[1][name]) for name in weights)
-    assert "stopped after 4 epochs: 2 epochs were no better than the best one" in caplog.text
+    assert found.stopped == "the validation loss has not fallen for 2 epochs"
+    assert all(torch.equal(weights[name], made.weights[3][name]) for name in weights)
+    assert "stopped after 4 epochs: the validation loss has not fallen for 2 epochs" in caplog.text
 
 
 def test_a_training_that_diverges_is_not_gone_on_with(data: Dataset) -> None:

@@ -83,7 +83,7 @@ TRAINING = {
         "Cache",
         "Gigabytes of disk for decoded pictures, of the pod's storage; what is over is decoded anew each epoch.",
     ),
-    "patience": _asked("patience", "Patience", "Stop after so many epochs that were no better. 0: never."),
+    "patience": _asked("patience", "Patience", "Stop after so many epochs without a lower validation loss. 0: never."),
     "deterministic": _asked(
         "deterministic", "Deterministic", "The same weights, bit for bit, of the same arguments on the same machine."
     ),
