@@ -19,8 +19,9 @@ from model_service.errors import StepError
 from model_service.evaluation import reference
 from model_service.inference import INT8, ONNX, WEIGHTS, Network
 from model_service.scratch import scratch
-from model_service.training import cycles, dataset, distributed, export, learner, provenance, quantise
+from model_service.training import calibrate, cycles, dataset, distributed, export, learner, provenance, quantise
 from model_service.training.checkpoints import Checkpoints
+from model_service.training.fastai import noop
 from model_service.training.tracking import Tracking
 
 log = logging.getLogger(__name__)
@@ -62,8 +63,11 @@ def make(step: contract.Train, given: dict[str, str] | None = None, tracking: Tr
         if not math.isfinite(fitted.best["valid_loss"]):
             kept.clear()
             raise StepError("training diverged: its loss is not a number", remedy="lower --learning-rate")
-        targets, probabilities = validated(learn)
-        card = provenance.card(step, data, start, fitted)
+        targets, logits = validated(learn)
+        temperature = calibrate.temperature(logits, targets)
+        calibrate.cool(learn.model, temperature)
+        probabilities = torch.softmax(logits / temperature, 1)
+        card = provenance.card(step, data, start, fitted, temperature)
         files = _files(learn.model, card, data, step)
         card["version"] = name = f"{step.run}-{_digest(files)}"
         told = {}
@@ -87,11 +91,11 @@ def _questions(step: contract.Train, pictures: list[selftest.Picture]) -> list[s
 
 
 def validated(learn: learner.Learner) -> tuple[torch.Tensor, torch.Tensor]:
-    """Of the validation part, in its order: the classes' numbers [n], and what the network makes of it, [n, classes]."""
+    """Of the validation part, in its order: the classes' numbers [n], and what the network makes of it, logits [n, classes]."""
     with learn.no_bar(), learn.no_logging(), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # as in cycles.fit
-        probabilities, targets = learn.get_preds(ds_idx=1, act=partial(torch.softmax, dim=1))
-    return targets.long().cpu(), probabilities.float().cpu()
+        logits, targets = learn.get_preds(ds_idx=1, act=noop)
+    return targets.long().cpu(), logits.float().cpu()
 
 
 def _files(

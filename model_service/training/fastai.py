@@ -22,4 +22,5 @@ with warnings.catch_warnings():
     from fastai.vision.all import aug_transforms as aug_transforms
     from fastai.vision.all import default_split as default_split
     from fastai.vision.all import model_meta as model_meta
+    from fastai.vision.all import noop as noop
     from fastai.vision.all import set_seed as set_seed

@@ -34,8 +34,8 @@ def arguments(step: contract.Train) -> dict[str, Any]:
     return {f.name: getattr(step, f.name) for f in dataclasses.fields(step) if f.name not in _WHERE}
 
 
-def card(step: contract.Train, data: Dataset, start: Start, fitted: Fitted) -> dict[str, Any]:
-    """What model.json says: enough to rebuild the model and to trust it (DESIGN §4)."""
+def card(step: contract.Train, data: Dataset, start: Start, fitted: Fitted, temperature: float) -> dict[str, Any]:
+    """What model.json says: enough to rebuild the model and to trust it (DESIGN §4). `temperature`: see calibrate."""
     by_class = collections.Counter(data.labels)
     return {
         "architecture": step.network,
@@ -54,6 +54,7 @@ def card(step: contract.Train, data: Dataset, start: Start, fitted: Fitted) -> d
         "weights": str(start),
         "numbers": fitted.numbers,
         "stopped": fitted.stopped,
+        "temperature": temperature,
         "training": arguments(step),
         "data": {
             "tag": data.tag,

@@ -60,8 +60,9 @@ class Place:
 class Keep(Callback):  # type: ignore[misc]  # fastai has no types
     """Keeps checkpoints of a training that begins, or goes on, at `place`; takes a last one when it is asked to terminate.
 
-    Keeps the best weights too, by the `watched` pictures, and stops a training of `cycles` that gets no better. The first epochs,
-    so many as it `waits`, are not counted: those of a new head alone, and those that learn from smaller pictures than are watched.
+    Keeps the best weights too, by the `watched` pictures, and stops a training of `cycles` that gets no better. The first
+    epochs, so many as it `waits`, are not counted: those of a new head alone, and those that learn from smaller pictures than
+    are watched.
     """
 
     order = 80  # after all others: what they do is in it

@@ -94,6 +94,7 @@ def test_the_card_is_enough_to_rebuild_and_to_trust_the_model(trained: Trained) 
         == trained.step
     )
     assert (card["run"], card["parent"], card["numbers"]) == ("r1", None, "f32")
+    assert 0.1 <= card["temperature"] <= 10
     assert card["start"] == {"kind": "none", "name": "", "sha256": "", "fresh": CLASSES}
     (batch,) = read_head(trained.buckets.models).batches
     assert card["data"] == {
@@ -229,11 +230,11 @@ def test_the_validation_part_is_answered_picture_by_picture_as_the_exported_mode
     data = dataset.load(step, tmp_path)
     learn, start = learner.build(data, step)
     assert start.parent == trained.version
-    targets, probabilities = candidate.validated(learn)
+    targets, logits = candidate.validated(learn)
     _, watched = data.parts(0.5, step.seed)
     assert [data.classes[i] for i in targets] == [data.labels[i] for i in watched]
     classifier = Classifier(trained.buckets.models, trained.version)
-    for i, said in zip(watched, probabilities.numpy(), strict=True):
+    for i, said in zip(watched, logits.softmax(1).numpy(), strict=True):
         assert said == pytest.approx(classifier.probabilities(data.views[i]), abs=1e-3)
 
 
