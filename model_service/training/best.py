@@ -10,21 +10,22 @@ from torch import nn
 
 Rows = Sequence[Sequence[float]]  # an epoch each: train loss, validation loss, accuracy
 _LOSS, _ACCURACY = 1, 2
+_ROUNDING = 1e-6  # of an accuracy in 32 bits
 MODEL, _BEST = "model.", "best."  # what the tensors of a checkpoint begin with
 
 
 def of(rows: Rows, pictures: int) -> int | None:
-    """The last epoch whose accuracy on so many `pictures` is within a standard error of the highest (Breiman et al. 1984,
-    section 3.4.3); None while there was none whose loss is a number.
+    """The last epoch whose accuracy on so many `pictures` is within a standard error, or one picture, of the highest (Breiman
+    et al. 1984, section 3.4.3); None while there was none whose loss is a number.
 
-    An epoch that looks better by less than that is better by chance; the later one has learned more, at a lower rate.
+    An epoch that looks better by less than that is so by chance; the later one has learned more.
     """
     finite = [n for n, row in enumerate(rows) if math.isfinite(row[_LOSS])]
     if not finite:
         return None
     highest = max(rows[n][_ACCURACY] for n in finite)
-    error = math.sqrt(highest * (1 - highest) / pictures)
-    return max(n for n in finite if rows[n][_ACCURACY] >= highest - error)
+    error = max(math.sqrt(highest * (1 - highest) / pictures), 1 / pictures)
+    return max(n for n in finite if rows[n][_ACCURACY] >= highest - error - _ROUNDING)
 
 
 def stops(rows: Rows, counted: int, patience: int) -> str:

@@ -19,7 +19,17 @@ from model_service.errors import StepError
 from model_service.evaluation import reference
 from model_service.inference import INT8, ONNX, WEIGHTS, Network
 from model_service.scratch import scratch
-from model_service.training import calibrate, cycles, dataset, distributed, export, learner, provenance, quantise
+from model_service.training import (
+    calibrate,
+    cycles,
+    dataset,
+    distributed,
+    export,
+    learner,
+    numbers,
+    provenance,
+    quantise,
+)
 from model_service.training.checkpoints import Checkpoints
 from model_service.training.fastai import noop
 from model_service.training.tracking import Tracking
@@ -63,8 +73,9 @@ def make(step: contract.Train, given: dict[str, str] | None = None, tracking: Tr
         if not math.isfinite(fitted.best["valid_loss"]):
             kept.clear()
             raise StepError("training diverged: its loss is not a number", remedy="lower --learning-rate")
-        targets, logits = validated(learn)
-        temperature = calibrate.temperature(logits, targets)
+        with numbers.repeatable(step):
+            targets, logits = validated(learn)
+            temperature = calibrate.temperature(logits, targets)
         calibrate.cool(learn.model, temperature)
         probabilities = torch.softmax(logits / temperature, 1)
         card = provenance.card(step, data, start, fitted, temperature)

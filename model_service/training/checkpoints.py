@@ -25,7 +25,7 @@ from model_service.scratch import scratch
 from model_service.storage import Blob, Exists, NotFound, name_in, open_store
 from model_service.training import distributed
 
-FORMAT = 2  # changes whenever an older checkpoint can no longer be gone on from
+FORMAT = 3  # changes whenever an older checkpoint can no longer be gone on from
 _ABOUT = "menagerie"  # the header's one entry: several would stand in any order
 _NAME = re.compile(r"(\d{5,})-([0-9a-f]{64})\.safetensors")
 

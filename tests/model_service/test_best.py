@@ -31,6 +31,9 @@ def rows(*losses: float) -> list[list[float]]:
         ((0.50, 0.60, 0.30), 50, 1),
         ((0.60, 0.50, 0.54, 0.30), 50, 2),
         ((0.9, 1.0, 1.0, 0.9), 50, 2),
+        ((1.0, 0.98, 0.98), 50, 2),  # one picture is no difference
+        ((1.0, 0.96), 50, 0),
+        ((1.0, 0.0), 1, 1),
         ((0.0, 0.0), 50, 1),
         ((), 50, None),
     ],
@@ -95,7 +98,7 @@ def fitted(
 
 def test_it_ends_with_the_best_epoch_s_weights(data: Dataset, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO):
-        found, made, weights = fitted(data, [1.0, 1.0, 1.0], [0.5, 1.0, 0.5])
+        found, made, weights = fitted(data, [1.0, 1.0, 1.0], [0.0, 1.0, 0.0])
     assert all(torch.equal(weights[name], made.weights[1][name]) for name in weights)
     assert found.best == found.history[1]
     assert (len(found.history), found.stopped) == (3, "")

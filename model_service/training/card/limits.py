@@ -66,8 +66,8 @@ def _of_its_data(data: Mapping[str, Any]) -> list[str]:
 
 def _of_its_figures(metrics: Mapping[str, Any]) -> list[str]:
     found = [
-        "The figures here are on pictures it did not learn from, but which chose its best epoch: they flatter it a "
-        "little. What counts is the verdict on the held-out pictures, which came after this card."
+        "The figures here are on pictures it did not learn from, but which chose its epoch and set how sure it is: "
+        "they flatter it a little. What counts is the verdict on the held-out pictures, which came after this card."
     ]
     if metrics["pictures"] < FEW and metrics["interval"]:
         low, high = metrics["interval"]
