@@ -30,7 +30,7 @@ def temperature(logits: torch.Tensor, targets: torch.Tensor) -> float:
     return rounded if cost(math.log(rounded)) < cost(0.0) else 1.0
 
 
-def cool(network: nn.Sequential, by: float) -> None:
-    """Divide the logits by that for good: the last layer, which has no bias, gives them in proportion to its weights."""
+def fold(temperature: float, network: nn.Sequential) -> None:
+    """Divide its logits by that for good: the last layer, which has no bias, gives them in proportion to its weights."""
     with torch.no_grad():
-        network[1][-1].weight.div_(by)  # type: ignore[index]
+        network[1][-1].weight.div_(temperature)  # type: ignore[index]

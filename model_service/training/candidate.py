@@ -76,7 +76,7 @@ def make(step: contract.Train, given: dict[str, str] | None = None, tracking: Tr
         with numbers.repeatable(step):
             targets, logits = validated(learn)
             temperature = calibrate.temperature(logits, targets)
-        calibrate.cool(learn.model, temperature)
+        calibrate.fold(temperature, learn.model)
         probabilities = torch.softmax(logits / temperature, 1)
         card = provenance.card(step, data, start, fitted, temperature)
         files = _files(learn.model, card, data, step)

@@ -59,5 +59,5 @@ def test_the_network_then_gives_logits_divided_by_it(name: str) -> None:
     pictures = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
         before = network(pictures)
-        calibrate.cool(network, 2.5)
+        calibrate.fold(2.5, network)
         torch.testing.assert_close(network(pictures), before / 2.5)

@@ -238,6 +238,26 @@ def test_the_validation_part_is_answered_picture_by_picture_as_the_exported_mode
         assert said == pytest.approx(classifier.probabilities(data.views[i]), abs=1e-3)
 
 
+def test_what_is_exported_is_as_sure_as_the_temperature_makes_it(
+    buckets: Buckets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from model_service.inference import ONNX, Network
+    from model_service.training import calibrate, candidate
+
+    buckets.put_squares(6)
+    buckets.sorted(holdout=0.0)
+    step = buckets.train_step(validation=0.3)
+    logits = []
+    monkeypatch.setattr(calibrate, "temperature", lambda said, targets: logits.append(said) or 4.0)
+    made = candidate.make(step)
+    assert made.card["temperature"] == 4.0
+    data = dataset.load(step, tmp_path)
+    network = Network(made.name, made.card, made.files[ONNX])
+    _, watched = data.parts(0.3, step.seed)
+    for i, expected in zip(watched, (logits[0] / 4).softmax(1).numpy(), strict=True):
+        assert network.probabilities(data.views[i]) == pytest.approx(expected, abs=1e-4)
+
+
 def test_weights_at_hand_are_what_the_body_starts_from(
     buckets: Buckets, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
