@@ -27,9 +27,9 @@ def buckets(tmp_path: Path) -> Buckets:
     return make_buckets(tmp_path)
 
 
-def command(*argv: str) -> subprocess.CompletedProcess[str]:
+def command(*argv: str, python: tuple[str, ...] = ("-W", "error")) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-W", "error", "-m", "model_service", *argv],
+        [sys.executable, *python, "-m", "model_service", *argv],
         cwd=REPOSITORY,
         env=os.environ | {"PYTHONPATH": "plugins"},
         capture_output=True,
@@ -42,6 +42,15 @@ def command(*argv: str) -> subprocess.CompletedProcess[str]:
 def result_of(step: contract.Batch) -> dict[str, Any]:
     document: dict[str, Any] = read_json(step.result)
     return document
+
+
+def test_a_sort_imports_no_pandas_though_pyarrow_looks_for_it(buckets: Buckets) -> None:
+    buckets.put_squares(2)
+    ran = command(*buckets.sort_step().argv(), python=("-X", "importtime"))
+    assert ran.returncode == 0
+    imported = {line.rsplit("|", 1)[1].strip() for line in ran.stderr.splitlines() if "|" in line}
+    assert "pyarrow.parquet" in imported
+    assert not any(name.startswith("pandas.") for name in imported)
 
 
 def test_done_is_0_and_the_result_says_what_was_done(buckets: Buckets) -> None:
