@@ -87,7 +87,7 @@ def _function(step: contract.Step) -> Any:
 
 class _NoPandas(importlib.abc.MetaPathFinder):
     """To whoever looks for it, it is not installed. Pyarrow does, when it is first given a list, and takes what is found,
-    which takes as long as all that a sort imports.
+    which takes as long as all else that a sort imports.
     """
 
     def find_spec(self, fullname: str, path: Any, target: Any = None) -> None:
@@ -102,6 +102,6 @@ def _describe(error: Exception) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] in (["plan"], ["sort"]):
+    if sys.argv[1:2] in (["plan"], ["sort"], ["predict"]):
         sys.meta_path.insert(0, _NoPandas())
     sys.exit(main(sys.argv[1:]))

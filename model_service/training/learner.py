@@ -11,7 +11,7 @@ from torch import nn
 from torchvision import models
 
 from model_service import backbone
-from model_service.training import weights
+from model_service.training import augmentation, weights
 from model_service.training.dataset import Dataset
 from model_service.training.fastai import Callback as Callback
 from model_service.training.fastai import Learner as Learner
@@ -33,12 +33,13 @@ def build(data: Dataset, step: contract.Train, begun_with: Mapping[str, Any] | N
     made = backbone.build(step.network, step.image_size)
     network = made.network(len(data.classes)).train()
     start = weights.put(network, made, data.classes, step) if begun_with is None else Start.of(begun_with)
-    return assemble(data, step, network), start
+    learned, _ = data.parts(step.validation, step.seed)
+    return assemble(data, step, network, augmented=augmentation.wanted(step, start, len(learned))), start
 
 
-def assemble(data: Dataset, step: contract.Train, network: nn.Sequential) -> Learner:
+def assemble(data: Dataset, step: contract.Train, network: nn.Sequential, *, augmented: bool = True) -> Learner:
     """A learner of the network [body, head], with the loss and the mixing that the step asks for."""
-    dls = loaders(data, step)
+    dls = loaders(data, step, augmented=augmented)
     loss = Loss(_balance(data, step), label_smoothing=step.label_smoothing).to(dls.device)
     network.to(dls.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return Learner(

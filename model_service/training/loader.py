@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from model_service.training import distributed
+from model_service.training import augmentation, distributed
 from model_service.training.dataset import Dataset
 from model_service.training.fastai import (
     DataLoaders,
@@ -24,7 +24,6 @@ from model_service.training.fastai import (
     TensorCategory,
     TensorImage,
     TfmdDL,
-    aug_transforms,
     set_seed,
 )
 
@@ -115,12 +114,12 @@ def drawn(order: list[int], draws: NDArray[np.float64], chance: float) -> list[i
     return [order[i] for i in found]
 
 
-def loaders(data: Dataset, step: contract.Train) -> DataLoaders:
-    """Batches to learn from, augmented, and to watch with."""
+def loaders(data: Dataset, step: contract.Train, *, augmented: bool = True) -> DataLoaders:
+    """Batches to learn from, and to watch with, which never are augmented."""
     learned, watched = data.parts(step.validation, step.seed)
     transforms = [
         IntToFloatTensor(),
-        *aug_transforms(size=step.image_size, min_scale=0.6, max_rotate=8.0, max_warp=0.0),
+        *(augmentation.transforms(step.image_size) if augmented else []),
         Normalize.from_stats(MEAN, STD, cuda=False),
     ]
     dls = DataLoaders.from_dsets(

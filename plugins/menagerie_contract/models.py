@@ -41,9 +41,14 @@ class Train(Batch):
     progressive: float = arg(
         "share of the epochs, the first ones, of a training from scratch that learn from pictures of half the side, in a third "
         "of the time; 0: none",
-        0.0,
+        0.6,
         least=0,
         most=0.9,
+    )
+    augment: Literal["auto", "on", "off"] = arg(
+        "vary pictures by chance (flips, turns, crops, light) before they are learned from: auto = yes, but for trainings from "
+        "scratch of fewer than 300 optimiser steps, which learn less by it",
+        "auto",
     )
     batch_size: int = arg("pictures per optimiser step", 32, least=2)
     learning_rate: float = arg("peak of the one-cycle schedule", 3e-3, least=1e-8, most=10)

@@ -208,7 +208,7 @@ def test_pictures_learned_from_are_augmented_and_those_watched_with_are_as_predi
     buckets.put_squares(6)
     buckets.sorted(holdout=0.0)
     data = dataset.load(buckets.train_step(image_size=32), tmp_path)
-    loaders = learner.build(data, step_for(buckets, weights="none", validation=0.2))[0].dls
+    loaders = learner.build(data, step_for(buckets, weights="none", validation=0.2, augment="on"))[0].dls
     mean, std = (np.array(values, np.float32) for values in (learner.MEAN, learner.STD))
     _, watched = data.parts(0.2, 42)
     views = np.stack(list(data.views))

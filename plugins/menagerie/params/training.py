@@ -62,6 +62,12 @@ TRAINING = {
         "Share of the epochs, the first ones, that see pictures of half the side when training from scratch, in a third of the "
         "time. 0: none.",
     ),
+    "augment": _asked(
+        "augment",
+        "Augmentation",
+        "Vary pictures by chance before they are learned from: flips, turns, crops, light. auto: where it helps, which is not "
+        "so from scratch in fewer than 300 optimiser steps.",
+    ),
     "batch_size": _asked("batch_size", "Batch size", "Pictures an optimiser step."),
     "learning_rate": _asked("learning_rate", "Learning rate", "The peak of the one-cycle schedule."),
     "mixup": _asked("mixup", "MixUp", "Its strength, alpha; 0.4 is usual. 0: off."),

@@ -1,0 +1,36 @@
+"""How pictures are varied before they are learned from, and whether they are (fastai's aug_transforms).
+
+A network that sees each picture anew in every epoch learns what matters in it, if it has the time: from scratch and in a few
+steps it learns less (docs/decisions/0010-training.md has figures).
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import menagerie_contract as contract
+
+from model_service.training.fastai import aug_transforms
+from model_service.training.start import Start
+
+LONG = 300  # steps of the optimiser from which a training from scratch gains by it
+
+log = logging.getLogger(__name__)
+
+
+def wanted(step: contract.Train, start: Start, pictures: int) -> bool:
+    """What is asked for, or what `auto` stands for in a training that learns from so many pictures."""
+    if step.augment != "auto":
+        return step.augment == "on"
+    steps = step.epochs * max(1, pictures // step.batch_size)
+    if start.learned or steps >= LONG:
+        return True
+    log.info("pictures are learned from as they are: %d steps from scratch are few (--augment=on varies them)", steps)
+    return False
+
+
+def transforms(side: int) -> list[Any]:
+    """Flips, turns, crops of 60 to 100 % and light, by chance, for batches on the device that learns."""
+    made: list[Any] = aug_transforms(size=side, min_scale=0.6, max_rotate=8.0, max_warp=0.0)
+    return made
