@@ -41,7 +41,7 @@ def main() -> int:
         "--progressive",
         type=float,
         default=contract.Train.progressive,
-        help="our share of epochs at half the side (default: the step's, %(default)s)",
+        help="our share of epochs at smaller sides (default: the step's, %(default)s)",
     )
     parser.add_argument("--gpu", action="store_true", help="use a graphics card; else the claim is about processors")
     parser.add_argument("--quick", action="store_true", help="a minute or two, which says little of accuracy")

@@ -86,13 +86,22 @@ def _function(step: contract.Step) -> Any:
 
 
 class _NoPandas(importlib.abc.MetaPathFinder):
-    """To whoever looks for it, it is not installed. Pyarrow does, when it is first given a list, and takes what is found,
-    which takes as long as all else that a sort imports.
-    """
+    """To whoever imports it, it is not installed."""
 
     def find_spec(self, fullname: str, path: Any, target: Any = None) -> None:
         if fullname == "pandas":
-            raise ModuleNotFoundError("this step does without pandas", name=fullname)
+            raise ModuleNotFoundError("pyarrow does without pandas here", name=fullname)
+
+
+def _hide_pandas_from_pyarrow() -> None:
+    """It looks for pandas once, when it is first given a list, and imports it, which takes as long as all else that a sort
+    imports. Others find pandas as ever.
+    """
+    sys.meta_path.insert(0, hiding := _NoPandas())
+    import pyarrow
+
+    pyarrow.array([0])
+    sys.meta_path.remove(hiding)
 
 
 def _describe(error: Exception) -> dict[str, Any]:
@@ -103,5 +112,5 @@ def _describe(error: Exception) -> dict[str, Any]:
 
 if __name__ == "__main__":
     if sys.argv[1:2] in (["plan"], ["sort"], ["predict"]):
-        sys.meta_path.insert(0, _NoPandas())
+        _hide_pandas_from_pyarrow()
     sys.exit(main(sys.argv[1:]))

@@ -19,7 +19,7 @@ Way = Callable[["Told"], "Took"]
 
 @dataclass(frozen=True)
 class Told:
-    """What all ways are told, and what `ours` is: the share of epochs at half the side."""
+    """What all ways are told, and what `ours` is: the share of epochs at smaller sides."""
 
     pictures: Pictures
     epochs: int

@@ -65,7 +65,6 @@ def copy(to_predict: Store, predicted: Store, asked: Sequence[tuple[str, int, st
     """Make the copies, within the storage system. Safe to repeat. `gone` are those whose picture nobody has any more."""
     with ThreadPoolExecutor(THREADS) as pool:
         made = list(pool.map(lambda one: _copy(to_predict, predicted, *one), asked))
-    predicted.settle()
     gone = [name for (name, _, _), there in zip(asked, made, strict=True) if not there]
     if gone:
         log.warning("%d of %d copies in %s are gone, the first: %s", len(gone), len(asked), to_predict.uri, gone[0])

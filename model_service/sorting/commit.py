@@ -68,7 +68,6 @@ def commit(
             for name in lost:
                 _discard(step, models, name)
             raise
-        settlement.last()
         entries = [_entry(item.blob, row) for item, row in zip(items, rows, strict=True) if _is_final(item, row)]
         if done or not entries:
             return rows

@@ -65,11 +65,6 @@ class Settlement:
             else:
                 self._withdraw(item, history)
 
-    def last(self) -> None:
-        """What was copied, here and by those who read, is as durable as what will be said of it."""
-        for store in (self._source, self._to_predict):
-            store.settle()
-
     def _forget(self, rows: Sequence[Row], items: Sequence[Item], history: History) -> None:
         """Nothing will be committed, and the next run may read other labels: no copy that this one made may stay."""
         named = self._named(read_head(self._step.models))

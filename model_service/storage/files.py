@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import hashlib
 import os
@@ -45,24 +44,12 @@ def blob(name: str, status: os.stat_result) -> Blob:
     return Blob(name, status.st_size, generation, created=status.st_mtime_ns / 1e9)
 
 
-def finish(name: str, file: int, replaced_ns: int = 0, *, sync: bool = True) -> Blob:
+def finish(name: str, file: int, replaced_ns: int = 0) -> Blob:
     """Date the file after the one it replaces, so that no generation returns when its inode does; sync it."""
     date = max(time.time_ns(), replaced_ns + 1)
     os.utime(file, ns=(date, date))
-    if sync:
-        os.fsync(file)
+    os.fsync(file)
     return blob(name, os.fstat(file))
-
-
-def settle(folder: int) -> None:
-    """Sync all that was written to the folder's filesystem: a thousand files take a tenth of the time that each alone takes.
-
-    https://man7.org/linux/man-pages/man2/syncfs.2.html, of which Python knows only the one for all filesystems.
-    """
-    if not _LINUX:
-        os.sync()
-    elif ctypes.CDLL(None, use_errno=True).syncfs(folder):
-        raise OSError(code := ctypes.get_errno(), os.strerror(code))
 
 
 def real_path(opened: int, path: bytes) -> bytes:

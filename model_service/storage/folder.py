@@ -2,8 +2,7 @@
 
 A write fills a temporary file beside its destination, syncs it, and then takes the name: by link(2) where the name
 must be new, by rename(2) under flock(2) on the folder where it must be old. A killed process leaves no lock, and on
-Linux no file: until then it has no name. What it may leave elsewhere is never listed. Copies are synced all at once, when
-asked for: a loss of power before that may leave some of them cut short.
+Linux no file: until then it has no name. What it may leave elsewhere is never listed.
 """
 
 from __future__ import annotations
@@ -115,14 +114,7 @@ class FolderStore:
             with origin._open(name, generation) as (file, _):
                 files.pour(file, temporary)
 
-        return self._write(to, fill, None, sync=False)
-
-    def settle(self) -> None:
-        with self._root.explain(""), files.open_folder(self._root.path) as folder:
-            try:
-                files.settle(folder)
-            except OSError as error:
-                raise _unsynced(self.uri, error) from None
+        return self._write(to, fill, None)
 
     @patient
     def delete_if_generation(self, name: str, generation: int) -> None:
@@ -139,7 +131,7 @@ class FolderStore:
         with data.open("rb") as local:
             return self._write(name, lambda temporary: files.pour(local.fileno(), temporary), generation)
 
-    def _write(self, name: str, fill: Callable[[int], None], generation: int | None, *, sync: bool = True) -> Blob:
+    def _write(self, name: str, fill: Callable[[int], None], generation: int | None) -> Blob:
         """Give a file that `fill` fills the name: a new one (None), or the one of this generation."""
         new = generation is None
         with self._root.explain(name, new), self._root.open_parent(name, make=new) as (folder, last):
@@ -148,15 +140,14 @@ class FolderStore:
             with files.temporary(folder) as (temporary, file):
                 fill(file)
                 if generation is None:
-                    blob = files.finish(name, file, sync=sync)
+                    blob = files.finish(name, file)
                     self._link(name, temporary, file, folder, last)
                 else:
                     fcntl.flock(folder, fcntl.LOCK_EX)  # until the folder is closed, or this process dies
                     replaced = self._expect(name, folder, last, generation)
                     blob = files.finish(name, file, replaced.st_mtime_ns)
                     files.swap(temporary, file, folder, last)
-            if sync:
-                self._sync(name, folder)
+            self._sync(name, folder)
         return blob
 
     def _link(self, name: str, temporary: bytes, file: int, folder: int, last: bytes) -> None:
@@ -171,11 +162,14 @@ class FolderStore:
             raise StoreError(f"{self.uri} is on a filesystem without hard links", remedy=remedy) from error
 
     def _sync(self, name: str, folder: int) -> None:
-        """Make what was done to a name last. A failure is not tried again: what was done would refuse the second try."""
+        """Make what was done to a name last. A failure is not tried again: what was done would refuse the second try, and
+        a disk that once failed to write what it holds calls the next sync a success (https://lwn.net/Articles/752063/).
+        """
         try:
             os.fsync(folder)
         except OSError as error:
-            raise _unsynced(f"{self.uri}/{name}", error) from None
+            problem = f"{self.uri}/{name} was changed, but its folder could not be synced: {error.strerror}"
+            raise StoreError(problem, retry=True) from None
 
     def _expect(self, name: str, folder: int, last: bytes, generation: int) -> os.stat_result:
         status = os.stat(last, dir_fd=folder, follow_symlinks=False)
@@ -203,10 +197,3 @@ class FolderStore:
             if after != blob:
                 kind = StoreError if generation is None else NotFound
                 raise kind(f"{self.uri}/{name} was changed while it was read", retry=True)
-
-
-def _unsynced(what: str, error: OSError) -> StoreError:
-    """Not to be tried again at once: a disk that once failed to write what it holds calls the next sync a success
-    (https://lwn.net/Articles/752063/).
-    """
-    return StoreError(f"{what} was changed, but its folder could not be synced: {error.strerror}", retry=True)

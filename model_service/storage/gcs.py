@@ -122,9 +122,6 @@ class GcsStore:
                 return _blob(there)
             raise Exists(f"{self.uri}/{to} exists already") from error
 
-    def settle(self) -> None:
-        """Nothing is to be done: Cloud Storage answers when what it holds lasts."""
-
     def _rewrite(self, source: GcsStore, name: str, generation: int, to: str, retry: Any) -> Any:
         copy, original, rest = self._object(to), source._object(name), None
         conditions = {"if_generation_match": 0, "if_source_generation_match": generation}

@@ -83,13 +83,10 @@ class Store(Protocol):
         """Replace the object if its generation is still that one. Raises Conflict (also when it is gone)."""
 
     def copy_if_absent(self, source: Store, name: str, generation: int, to: str) -> Blob:
-        """Copy `name` of `source`, at that generation, to `to` here, within the storage system; lasting once all do (`settle`).
+        """Copy `name` of `source`, at that generation, to `to` here, within the storage system.
 
         Raises NotFound when the source is gone or has another generation, Exists when `to` is there.
         """
-
-    def settle(self) -> None:
-        """Make all copies that were made here so far, by whatever process of this machine, outlast a loss of power."""
 
     def delete_if_generation(self, name: str, generation: int) -> None:
         """Delete that generation. Raises Conflict when the live one is another; a missing object is already deleted."""

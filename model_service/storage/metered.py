@@ -115,9 +115,6 @@ class Metered:
         self._meter.add(copied=1)
         return blob
 
-    def settle(self) -> None:
-        self._store.settle()
-
     def delete_if_generation(self, name: str, generation: int) -> None:
         self._store.delete_if_generation(name, generation)
         self._meter.add(deleted=1)

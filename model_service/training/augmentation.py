@@ -6,7 +6,6 @@ steps it learns less (docs/decisions/0010-training.md has figures).
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 import menagerie_contract as contract
@@ -16,18 +15,12 @@ from model_service.training.start import Start
 
 LONG = 300  # steps of the optimiser from which a training from scratch gains by it
 
-log = logging.getLogger(__name__)
-
 
 def wanted(step: contract.Train, start: Start, pictures: int) -> bool:
-    """What is asked for, or what `auto` stands for in a training that learns from so many pictures."""
+    """What is asked for, or what `auto` stands for in a training that learns from so many pictures, on whatever machine."""
     if step.augment != "auto":
         return step.augment == "on"
-    steps = step.epochs * max(1, pictures // step.batch_size)
-    if start.learned or steps >= LONG:
-        return True
-    log.info("pictures are learned from as they are: %d steps from scratch are few (--augment=on varies them)", steps)
-    return False
+    return start.learned or step.epochs * max(1, pictures // step.batch_size) >= LONG
 
 
 def transforms(side: int) -> list[Any]:

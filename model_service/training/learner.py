@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -22,6 +23,8 @@ from model_service.training.loader import loaders
 from model_service.training.loss import Loss, Turn, balanced
 from model_service.training.start import Start
 
+log = logging.getLogger(__name__)
+
 
 def build(data: Dataset, step: contract.Train, begun_with: Mapping[str, Any] | None = None) -> tuple[Learner, Start]:
     """A learner ready to fit, and where its weights are from.
@@ -34,7 +37,9 @@ def build(data: Dataset, step: contract.Train, begun_with: Mapping[str, Any] | N
     network = made.network(len(data.classes)).train()
     start = weights.put(network, made, data.classes, step) if begun_with is None else Start.of(begun_with)
     learned, _ = data.parts(step.validation, step.seed)
-    return assemble(data, step, network, augmented=augmentation.wanted(step, start, len(learned))), start
+    augmented = augmentation.wanted(step, start, len(learned))
+    log.info("pictures are %s before they are learned from", "varied by chance" if augmented else "not varied")
+    return assemble(data, step, network, augmented=augmented), start
 
 
 def assemble(data: Dataset, step: contract.Train, network: nn.Sequential, *, augmented: bool = True) -> Learner:

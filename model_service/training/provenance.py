@@ -18,7 +18,7 @@ from typing import Any
 import menagerie_contract as contract
 
 from model_service import images
-from model_service.training import learner
+from model_service.training import augmentation, learner
 from model_service.training.cycles import Fitted
 from model_service.training.dataset import Dataset
 from model_service.training.machine import machine
@@ -53,6 +53,7 @@ def card(step: contract.Train, data: Dataset, start: Start, fitted: Fitted, temp
         "start": start.card(),
         "weights": str(start),
         "numbers": fitted.numbers,
+        "augmented": augmentation.wanted(step, start, len(data.parts(step.validation, step.seed)[0])),
         "stopped": fitted.stopped,
         "temperature": temperature,
         "training": arguments(step),

@@ -1,5 +1,6 @@
 """Progressive resizing: the first epochs of a training from scratch learn from pictures of half the side, in a third of the
-time of one at the full side (Howard & Gugger 2020, fastbook, chapter 7; Howard's entry to DAWNBench, 2018).
+time of one at the full side, and the next ones from three quarters of it, in half of the time (Howard & Gugger 2020, fastbook,
+chapter 7; Howard's entry to DAWNBench, 2018; in several steps Tan & Le 2021, arXiv:2104.00298).
 
 Edges, textures and most of shapes are in them, for a quarter of the arithmetic. The last epochs, and all that is watched, are
 at the full side: a network goes by how large things look, which these set right (Touvron et al. 2019, arXiv:1906.06423).
@@ -28,31 +29,35 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Sides:
-    """The sides of what the epochs of a training learn from, in pixels: `small` from the epoch `begin` to before `end`, else
-    `full`. Epochs count from 0 through all cycles.
+    """The sides of what the epochs of a training learn from, in pixels: the `smaller` ones from the epoch `begin` on, one an
+    epoch, else `full`. Epochs count from 0 through all cycles.
     """
 
     full: int
-    small: int
+    smaller: tuple[int, ...]
     begin: int
-    end: int
+
+    @property
+    def end(self) -> int:
+        """The epoch from which on all are full."""
+        return self.begin + len(self.smaller)
 
     def of(self, epoch: int) -> int:
-        return self.small if self.begin <= epoch < self.end else self.full
+        return self.smaller[epoch - self.begin] if self.begin <= epoch < self.end else self.full
 
 
-def half(side: int) -> int:
-    """About that: 224 → 112, 100 → 64."""
-    return -(-side // (2 * _MULTIPLE)) * _MULTIPLE
+def quarters(side: int, number: int) -> int:
+    """About so many quarters of it: two of 224 are 112, of 100 are 64."""
+    return -(-side * number // (4 * _MULTIPLE)) * _MULTIPLE
 
 
 def plan(step: contract.Train, start: Start, network: nn.Module, head: int) -> Sides:
     """What the step asks for, as far as weights, side and network allow it; says what it is. `head` epochs come before the
     cycle whose first ones are small.
     """
-    full, small = step.image_size, half(step.image_size)
+    full = step.image_size
     epochs = int(step.progressive * step.epochs + 1e-9)  # 0.29 · 100 is 28.999…
-    none = Sides(full, full, head, head)
+    none = Sides(full, (), head)
     if not epochs:
         return none
     if start.learned:
@@ -61,14 +66,20 @@ def plan(step: contract.Train, start: Start, network: nn.Module, head: int) -> S
     if full < LEAST:
         log.info("all epochs are at %d px: half of that is too small to learn from", full)
         return none
-    if why := _refused(network, small):
-        log.warning(
-            "WARNING: all epochs are at %d px, which takes longer: %s takes no pictures of %d px (%s)",
-            *(full, step.network, small, why),
-        )
-        return none
-    log.info("the first %d of %d epochs learn from pictures of %d px, the rest of %d", epochs, step.epochs, small, full)
-    return Sides(full, small, head, head + epochs)
+    small, large = quarters(full, 2), quarters(full, 3)
+    for side in (small, large):
+        if why := _refused(network, side):
+            log.info(
+                "all epochs are at %d px, which takes longer: %s takes no pictures of %d px (%s)",
+                *(full, step.network, side, why),
+            )
+            return none
+    later = epochs // 4
+    log.info(
+        "of %d epochs %d learn from pictures of %d px, %d of %d px, the rest of %d",
+        *(step.epochs, epochs - later, small, later, large, full),
+    )
+    return Sides(full, (small,) * (epochs - later) + (large,) * later, head)
 
 
 def _refused(network: nn.Module, side: int) -> str:

@@ -39,9 +39,9 @@ class Train(Batch):
     freeze_epochs: int = arg("passes before those in which only a new head learns; none from scratch", 1, least=0)
     image_size: int = arg("side of the square the model sees, in pixels", 224, least=32, most=1024)
     progressive: float = arg(
-        "share of the epochs, the first ones, of a training from scratch that learn from pictures of half the side, in a third "
-        "of the time; 0: none",
-        0.6,
+        "share of the epochs, the first ones, of a training from scratch that learn from smaller pictures: the first three "
+        "quarters of them of half the side, in a third of the time, the others of three quarters of it, in half of it; 0: none",
+        0.8,
         least=0,
         most=0.9,
     )

@@ -201,7 +201,7 @@ def test_the_form_can_be_sent_as_it_stands(pipeline: Any) -> None:
         "network": "resnet34",
         "warm_start": True,
         "weights": "auto",
-        "progressive": 0.6,
+        "progressive": 0.8,
         "augment": "auto",
         "batch_size": 32,
         "learning_rate": 3e-3,

@@ -111,7 +111,6 @@ def serve() -> None:
 
     from model_service.__main__ import main
     from model_service.sorting import crew
-    from model_service.storage import files
 
     for module in IMPORTS:
         importlib.import_module(module)
@@ -121,7 +120,7 @@ def serve() -> None:
         crew.MANY, crew._cores = 1 if processes > 1 else crew.MANY, lambda: processes
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         signal.alarm(PATIENCE)
-        os.fsync = files.settle = lambda fd: None  # a killed process, unlike a failed disk, loses nothing that it wrote
+        os.fsync = lambda fd: None  # a killed process, unlike a failed disk, loses nothing that it wrote
         for name in ("link", "replace", "unlink"):
             setattr(os, name, points.around(getattr(os, name)))
         subprocess.run = points.around(subprocess.run)

@@ -49,14 +49,6 @@ def test_short_trainings_from_scratch_take_pictures_as_they_are(
     assert augmentation.wanted(step, start, pictures) is expected
 
 
-def test_it_is_told_that_a_training_is_short(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO):
-        augmentation.wanted(STEP, SCRATCH, 18)
-    assert (
-        "pictures are learned from as they are: 8 steps from scratch are few (--augment=on varies them)" in caplog.text
-    )
-
-
 def normalised(data: Dataset, indices: list[int]) -> torch.Tensor:
     pictures = torch.from_numpy(np.stack([data.views[i] for i in indices])).permute(0, 3, 1, 2) / 255
     return (pictures - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
@@ -84,8 +76,10 @@ def steps(learn: Learner) -> set[str]:
     return {type(one).__name__ for one in learn.dls.train.after_batch.fs}
 
 
-def test_a_learner_has_what_its_step_and_its_weights_want(data: Dataset) -> None:
-    short, _ = learner.build(data, STEP)
+def test_a_learner_has_what_its_step_and_its_weights_want(data: Dataset, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        short, _ = learner.build(data, STEP)
+    assert "pictures are not varied before they are learned from" in caplog.text
     long, start = learner.build(data, dataclasses.replace(STEP, epochs=75))
     again, _ = learner.build(data, STEP, IMAGENET.card())  # from a checkpoint, whose weights knew something
     assert start.kind == "none"

@@ -53,6 +53,16 @@ def test_a_sort_imports_no_pandas_though_pyarrow_looks_for_it(buckets: Buckets) 
     assert not any(name.startswith("pandas.") for name in imported)
 
 
+def test_others_find_pandas_that_pyarrow_does_not() -> None:
+    """torch looks for it, when a network is built to predict on a GPU, and cannot do with an error."""
+    code = (
+        "import sys; from model_service.__main__ import _hide_pandas_from_pyarrow as hide; hide();"
+        "import importlib.util; assert importlib.util.find_spec('pandas') and 'pandas' not in sys.modules;"
+        "import pyarrow, torchvision, pandas; pyarrow.array(['a'])"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, env=os.environ | {"PYTHONPATH": "plugins"}, check=True)
+
+
 def test_done_is_0_and_the_result_says_what_was_done(buckets: Buckets) -> None:
     buckets.put_squares(2)
     step = buckets.sort_step()

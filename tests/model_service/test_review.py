@@ -115,7 +115,6 @@ class Slow:
 
     def __init__(self) -> None:
         self.at_once, self._now, self._lock = 0, 0, threading.Lock()
-        self.settled = False
         self._many = threading.Event()
 
     def stat(self, name: str) -> Blob:
@@ -131,15 +130,11 @@ class Slow:
         with self._lock:
             self._now -= 1
 
-    def settle(self) -> None:
-        self.settled = True
-
 
 def test_copies_are_made_side_by_side_and_not_too_many_at_once() -> None:
     slow: Any = Slow()
     assert review.copy(slow, slow, [("a.jpg", 7, f"{n}.jpg") for n in range(100)]) == {"copies": 100, "gone": 0}
     assert slow.at_once == review.THREADS
-    assert slow.settled
 
 
 def test_a_picture_of_which_sort_made_no_copy_is_gone() -> None:

@@ -14,7 +14,7 @@ from model_service import backbone
 from model_service.training import cycles, sides
 from model_service.training.dataset import Dataset
 from model_service.training.learner import Callback
-from model_service.training.sides import Sides, half
+from model_service.training.sides import Sides, quarters
 from tests.model_service.test_best import Figures
 from tests.model_service.test_resume import IMAGENET, SCRATCH, STEP, Memory, small
 
@@ -44,13 +44,28 @@ def planned_for(step: contract.Train, network: nn.Module | None = None) -> Sides
     return sides.plan(step, SCRATCH, network or nn.Conv2d(3, 1, 1), head=0)
 
 
-@pytest.mark.parametrize(("side", "expected"), [(96, 48), (100, 64), (128, 64), (224, 112), (1024, 512)])
-def test_half_a_side_is_a_multiple_of_16(side: int, expected: int) -> None:
-    assert half(side) == expected
+@pytest.mark.parametrize(
+    ("side", "two", "three"), [(96, 48, 80), (100, 64, 80), (128, 64, 96), (224, 112, 176), (1024, 512, 768)]
+)
+def test_quarters_of_a_side_are_multiples_of_16(side: int, two: int, three: int) -> None:
+    assert (quarters(side, 2), quarters(side, 3)) == (two, three)
 
 
-def test_epochs_are_small_from_the_one_to_the_other() -> None:
-    assert [Sides(224, 112, 1, 3).of(epoch) for epoch in range(5)] == [224, 112, 112, 224, 224]
+def test_epochs_have_smaller_sides_from_the_one_to_the_other() -> None:
+    planned = Sides(224, (112, 176), 1)
+    assert [planned.of(epoch) for epoch in range(5)] == [224, 112, 176, 224, 224]
+    assert planned.end == 3
+
+
+@pytest.mark.parametrize(
+    ("epochs", "share", "expected"),
+    [(10, 0.8, [48] * 6 + [80] * 2 + [96] * 2), (5, 0.8, [48] * 3 + [80] + [96]), (5, 0.6, [48] * 3 + [96] * 2)],
+)
+def test_the_last_quarter_of_them_has_three_quarters_of_the_side(
+    epochs: int, share: float, expected: list[int]
+) -> None:
+    planned = planned_for(dataclasses.replace(PROGRESSIVE, epochs=epochs, progressive=share))
+    assert [planned.of(epoch) for epoch in range(epochs)] == expected
 
 
 @pytest.mark.parametrize("mixup", [0.0, 0.4])
@@ -63,7 +78,7 @@ def test_the_first_epochs_learn_from_half_the_side_and_all_are_watched_at_the_fu
     assert [row["side"] for row in fitted.history] == [48, 48, 96, 96]
     assert {(epoch, side) for epoch, learned, side in seen.all if learned} == {(0, 48), (1, 48), (2, 96), (3, 96)}
     assert {side for _, learned, side in seen.all if not learned} == {96}
-    assert "the first 2 of 4 epochs learn from pictures of 48 px, the rest of 96" in caplog.text
+    assert "of 4 epochs 2 learn from pictures of 48 px, 0 of 80 px, the rest of 96" in caplog.text
     assert "epoch 2 of 4 done: " in caplog.text
     assert [line.rpartition(", ")[2] for line in caplog.messages if " done: " in line] == [
         *["learned from 48 px"] * 2,
@@ -99,12 +114,13 @@ def test_small_pictures_are_not_made_smaller(caplog: pytest.LogCaptureFixture) -
     assert "all epochs are at 95 px: half of that is too small to learn from" in caplog.text
 
 
-def test_a_network_that_takes_one_size_alone_gets_that_and_it_is_told_loudly(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_network_that_takes_one_size_alone_gets_that(caplog: pytest.LogCaptureFixture) -> None:
     name = "vit_tiny_patch16_224"
     network = backbone.build(name, SIDE).network(2).train()
-    planned = planned_for(dataclasses.replace(PROGRESSIVE, network=name), network)
+    with caplog.at_level(logging.INFO):
+        planned = planned_for(dataclasses.replace(PROGRESSIVE, network=name), network)
     assert [planned.of(epoch) for epoch in range(4)] == [SIDE] * 4
-    assert f"WARNING: all epochs are at 96 px, which takes longer: {name} takes no pictures of 48 px (" in caplog.text
+    assert f"all epochs are at 96 px, which takes longer: {name} takes no pictures of 48 px (" in caplog.text
     assert network.training
     assert all(part.training for part in network.modules())
 
@@ -112,7 +128,7 @@ def test_a_network_that_takes_one_size_alone_gets_that_and_it_is_told_loudly(cap
 @pytest.mark.parametrize("name", ["resnet34", "shufflenet_v2_x0_5", "test_resnet"])
 def test_convolutions_take_half_the_side(name: str) -> None:
     step = dataclasses.replace(PROGRESSIVE, network=name)
-    assert planned_for(step, backbone.build(name, SIDE).network(2)) == Sides(SIDE, 48, 0, 2)
+    assert planned_for(step, backbone.build(name, SIDE).network(2)) == Sides(SIDE, (48, 48), 0)
 
 
 def test_small_pictures_have_no_patterns_that_large_ones_have_not(data: Dataset) -> None:

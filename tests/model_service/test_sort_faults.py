@@ -19,7 +19,7 @@ import pytest
 from model_service import batches
 from model_service.errors import StepError
 from model_service.ledger import read_head
-from model_service.storage import StoreError, files, folder, folder_retries, gcs, root, walk
+from model_service.storage import files, folder, folder_retries, gcs, root, walk
 from model_service.storage.retries import RETRY
 from tests.model_service.buckets import NAMES, Buckets, make_buckets
 from tests.model_service.cloud import Cloud
@@ -166,19 +166,6 @@ def test_one_call_of_the_disk_in_two_hundred_fails(
 
 
 # An outage
-
-
-def test_copies_that_may_not_last_are_in_no_ledger(quiet: Buckets, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The disk takes them, and then says that it cannot keep them."""
-    put_pictures(quiet, number=5)
-    with monkeypatch.context() as patch:
-        patch.setattr(files, "settle", lambda _: (_ for _ in ()).throw(OSError(errno.EIO, "Input/output error")))
-        with pytest.raises(StoreError, match="could not be synced") as failed:
-            quiet.sorted("r1")
-    assert failed.value.retry
-    assert read_head(quiet.models).batches == ()
-    assert quiet.sorted("r1")["packed"] == 5
-    check_exactly_once(quiet)
 
 
 def test_cloud_storage_goes_away(remote: Buckets, server: GcsServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -343,12 +343,6 @@ class TestCopyIfAbsent:
             store.copy_if_absent(store, "x", original.generation, "y")
         assert store.stat("y") == there
 
-    def test_changes_nothing_when_it_is_made_to_last(self, store: Store) -> None:
-        copy = store.copy_if_absent(store, "x", store.write_if_absent("x", b"content").generation, "new/y")
-        store.settle()
-        assert store.stat("new/y") == copy
-        store.settle()  # there is nothing to do
-
     def test_refuses_a_source_that_changed_or_is_gone(self, store: Store) -> None:
         first = store.write_if_absent("x", b"first")
         second = store.compare_and_swap("x", b"second", first.generation)

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from model_service.storage import Store, StoreError, files, folder_retries, open_store
+from model_service.storage import Store, StoreError, folder_retries, open_store
 
 CONTENT = os.urandom(3000)
 PASSING = [errno.EIO, errno.ESTALE, errno.EAGAIN, errno.EINTR]
@@ -152,41 +152,6 @@ def test_what_does_not_pass_is_reported_after_a_few_tries(tmp_path: Path, operat
     assert failed.value.__cause__ is not None
     assert 1 + len(folder_retries.WAITS) <= len(befell) < 100
     assert contents(store) == {"x": CONTENT}
-
-
-def test_copies_are_synced_together_when_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One sync of the whole filesystem for a thousand copies, instead of two for each of them."""
-    store = make(tmp_path / "root")
-    synced: list[tuple[int, int]] = []
-    for module, name in ((os, "fsync"), (files, "settle")):
-        monkeypatch.setattr(module, name, lambda file: synced.append((os.fstat(file).st_dev, os.fstat(file).st_ino)))
-    assert copy(store, tmp_path) is True
-    made = [(tmp_path / "root").stat()]  # of the new folder, which is made as for a write
-    assert synced == [(status.st_dev, status.st_ino) for status in made]
-    store.settle()
-    assert len(synced) == 2
-
-
-def test_copies_that_cannot_be_synced_are_reported_and_not_synced_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store = make(tmp_path / "root")
-    asked: list[int] = []
-
-    def fail(folder: int) -> None:
-        asked.append(folder)
-        raise OSError(errno.EIO, os.strerror(errno.EIO))
-
-    monkeypatch.setattr(files, "settle", fail)
-    with pytest.raises(StoreError, match="could not be synced: Input/output error") as failed:
-        store.settle()
-    assert failed.value.retry
-    assert len(asked) == 1
-
-
-def test_the_system_tells_that_it_cannot_sync() -> None:
-    with pytest.raises(OSError, match="Bad file descriptor"):
-        files.settle(-1)
 
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EACCES, errno.EROFS], ids=errno.errorcode.get)

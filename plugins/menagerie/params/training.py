@@ -59,8 +59,8 @@ TRAINING = {
     "progressive": _asked(
         "progressive",
         "Progressive resizing",
-        "Share of the epochs, the first ones, that see pictures of half the side when training from scratch, in a third of the "
-        "time. 0: none.",
+        "Share of the epochs, the first ones, that learn from smaller pictures when training from scratch: of half the side, "
+        "in a third of the time, and at last of three quarters. 0: none.",
     ),
     "augment": _asked(
         "augment",
