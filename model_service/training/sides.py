@@ -1,6 +1,6 @@
 """Progressive resizing: the first epochs of a training from scratch learn from pictures of half the side, in a third of the
-time of one at the full side, and the next ones from three quarters of it, in half of the time (Howard & Gugger 2020, fastbook,
-chapter 7; Howard's entry to DAWNBench, 2018; in several steps Tan & Le 2021, arXiv:2104.00298).
+time of one at the full side, and the next ones from three quarters of it, in three fifths of the time (Howard & Gugger 2020,
+fastbook, chapter 7; Howard's entry to DAWNBench, 2018; in several steps Tan & Le 2021, arXiv:2104.00298).
 
 Edges, textures and most of shapes are in them, for a quarter of the arithmetic. The last epochs, and all that is watched, are
 at the full side: a network goes by how large things look, which these set right (Touvron et al. 2019, arXiv:1906.06423).

@@ -40,7 +40,7 @@ class Train(Batch):
     image_size: int = arg("side of the square the model sees, in pixels", 224, least=32, most=1024)
     progressive: float = arg(
         "share of the epochs, the first ones, of a training from scratch that learn from smaller pictures: the first three "
-        "quarters of them of half the side, in a third of the time, the others of three quarters of it, in half of it; 0: none",
+        "quarters of them of half the side, in a third of the time, the others of three quarters, in three fifths; 0: none",
         0.8,
         least=0,
         most=0.9,
